@@ -167,7 +167,7 @@ export const ROW = {
 export const ROW_FLAG = { suspicion: 1, self: 2 } as const;
 /** order: u32 per row, the probe list, `live` long. slotOf: u32 per name id, slot + 1. picks: u32 each. */
 
-/** BroadcastQueue: header 64, sub-header 128, requests, packets, finished, items, order x 2, index, heads, heap, in, out. */
+/** BroadcastQueue: header 64, sub-header 128, requests, packets, finished, items, entries, order x 2, index, heap, in, out. */
 export const QUEUE = {
   nextId: 64, // f64, restarts at 1 when the queue is empty
   heapBytes: 72,
@@ -178,7 +178,7 @@ export const QUEUE = {
   laneCount1: 92,
   indexBuckets: 96, // power of two, >= 2 x capacity
   requestCapacity: 100, // also the number of output packets
-  finishedCapacity: 104,
+  finishedCapacity: 104, // at least capacity + inItemCapacity, so that no call can overflow the list
   finishedCount: 108,
   inBytes: 112,
   outBytes: 116,
@@ -186,6 +186,11 @@ export const QUEUE = {
   evictedCount: 124, // entries pushed out because the queue was full, since creation
   invalidatedCount: 128, // entries replaced by newer ones of the same key, since creation
   transmittedCount: 132, // messages written into packets, since creation (wraps)
+  oldestBlock: 136, // entry + 1 of the lowest block in the heap, 0 = none
+  newestBlock: 140, // entry + 1 of the highest block in the heap, 0 = none
+  laneBytes0: 144, // sum of the message lengths of a lane
+  laneBytes1: 148,
+  userCredit: 152, // bytes the user lane may claim from the next packets
   requestsOffset: 192,
 } as const;
 /** A packet to fill: how much room there is and what comes first. */
@@ -212,13 +217,21 @@ export const QUEUE_ENTRY = {
   prefix: 28, // u16: bytes of hearsay framing in front of a rumor's payload, 0 for plain messages
   lane: 30, // u8: LANE
   state: 31, // u8: 0 free, 1 queued, 2 taken by the fill under way
-  next: 32, // free list
-  reserved: 36,
+  next: 32, // entry + 1: of the free list while free, else of the block behind this one in the heap
+  previous: 36, // entry + 1 of the block before this one in the heap
   stride: 40,
 } as const;
+/**
+ * The heap of the queue is one run of message bytes in the order of their arrival, with holes where entries left.
+ * Entries hold at most three quarters of it; when its end is reached the blocks slide down over the holes, which
+ * costs at most three moved bytes per byte queued and never fails for want of a block of the right size.
+ */
 /** An item handed to enqueue(). */
 export const QUEUE_ITEM = { key: 0, offset: 4, length: 8, token: 12, prefix: 16, lane: 20, reserved: 22, stride: 24 } as const;
-/** finished: u32 tokens. order: u32 entry index per lane, sorted. index: u32 entry + 1, open addressing on key. */
+/**
+ * finished: u32 tokens. order: u32 entry index per lane, sorted. index: u32 entry + 1, open addressing on key with linear
+ * probing from bucket (key x 0x9e3779b1 mod 2^32) >> (32 - log2(indexBuckets)).
+ */
 
 /** Rounds up to the alignment of sections. */
 export function align8(bytes: number): number {
