@@ -68,7 +68,8 @@
   X(nextId, 64) X(heapBytes, 72) X(heapTop, 76) X(freeEntry, 80) X(entryTop, 84) X(laneCount0, 88)                    \
   X(laneCount1, 92) X(indexBuckets, 96) X(requestCapacity, 100) X(finishedCapacity, 104) X(finishedCount, 108)        \
   X(inBytes, 112) X(outBytes, 116) X(inItemCapacity, 120) X(evictedCount, 124) X(invalidatedCount, 128)               \
-  X(transmittedCount, 132) X(requestsOffset, 192)
+  X(transmittedCount, 132) X(oldestBlock, 136) X(newestBlock, 140) X(laneBytes0, 144) X(laneBytes1, 148)               \
+  X(userCredit, 152) X(requestsOffset, 192)
 
 #define HEARSAY_QUEUE_REQUEST(X) \
   X(leadOffset, 0) X(leadLength, 4) X(limit, 8) X(flags, 12) X(stride, 16)
@@ -81,7 +82,7 @@
 
 #define HEARSAY_QUEUE_ENTRY(X) \
   X(key, 0) X(offset, 4) X(length, 8) X(transmits, 12) X(id, 16) X(token, 24) X(prefix, 28) X(lane, 30)               \
-  X(state, 31) X(next, 32) X(reserved, 36) X(stride, 40)
+  X(state, 31) X(next, 32) X(previous, 36) X(stride, 40)
 
 #define HEARSAY_QUEUE_ITEM(X) \
   X(key, 0) X(offset, 4) X(length, 8) X(token, 12) X(prefix, 16) X(lane, 20) X(reserved, 22) X(stride, 24)

@@ -1,18 +1,17 @@
 import { HearsayError } from '../../util/errors.ts';
 import type { Arena } from '../contract.ts';
 import {
-  ARENA_MAGIC,
   align8,
   BLOCK_BYTES_MAX,
   HEADER,
   KERNEL_ID,
-  LAYOUT_VERSION,
   QUEUE,
   QUEUE_ENTRY,
   QUEUE_ITEM,
   QUEUE_PACKET,
   QUEUE_REQUEST,
 } from '../layout.ts';
+import { allocateArena, checkArenaEnd, checkArenaHeader, checkCount, writeArenaHeader } from './header.ts';
 
 /** Sizes of a broadcast queue. Everything is allocated at once and never grows by itself. */
 export interface BroadcastQueueArenaOptions {
@@ -69,13 +68,9 @@ export function createBroadcastQueueArena(options: BroadcastQueueArenaOptions): 
   const sizes = checkedSizes(options);
   const buckets = indexBucketsFor(sizes.capacity);
   const sections = sectionsFor(sizes, buckets);
-  const arena = options.shared ? new SharedArrayBuffer(sections.byteLength) : new ArrayBuffer(sections.byteLength);
+  const arena = allocateArena(sections.byteLength, options.shared);
+  writeArenaHeader(arena, KERNEL_ID.broadcastQueue, sizes.capacity);
   const u32 = new Uint32Array(arena);
-  u32[HEADER.magic >> 2] = ARENA_MAGIC;
-  u32[HEADER.layoutVersion >> 2] = LAYOUT_VERSION;
-  u32[HEADER.kernelId >> 2] = KERNEL_ID.broadcastQueue;
-  u32[HEADER.capacity >> 2] = sizes.capacity;
-  u32[HEADER.byteLength >> 2] = sections.byteLength;
   u32[QUEUE.heapBytes >> 2] = sizes.heapBytes;
   u32[QUEUE.indexBuckets >> 2] = buckets;
   u32[QUEUE.requestCapacity >> 2] = sizes.requestCapacity;
@@ -161,13 +156,9 @@ const KEPT_WORDS: readonly number[] = [
 
 /** Offsets in an existing arena. Throws ERR_ARENA_INVALID when it is not a broadcast queue of this layout. */
 export function broadcastQueueSections(arena: Arena): BroadcastQueueSections {
-  if (arena.byteLength < QUEUE.requestsOffset) {
-    throw invalidArena('byteLength', arena.byteLength, `at least ${QUEUE.requestsOffset}`);
-  }
+  checkArenaHeader(arena, KERNEL_ID.broadcastQueue, 'BroadcastQueue');
+  checkArenaEnd(arena, QUEUE.requestsOffset, 'BroadcastQueue');
   const u32 = new Uint32Array(arena, 0, QUEUE.requestsOffset >> 2);
-  expectWord(u32, 'magic', HEADER.magic, ARENA_MAGIC);
-  expectWord(u32, 'layoutVersion', HEADER.layoutVersion, LAYOUT_VERSION);
-  expectWord(u32, 'kernelId', HEADER.kernelId, KERNEL_ID.broadcastQueue);
   const sizes = sizesIn(u32);
   for (const name of SIZE_NAMES) {
     if (sizes[name] < 1 || sizes[name] > SIZE_MAX) throw invalidArena(name, sizes[name], `1 to ${SIZE_MAX}`);
@@ -175,9 +166,6 @@ export function broadcastQueueSections(arena: Arena): BroadcastQueueSections {
   expectWord(u32, 'indexBuckets', QUEUE.indexBuckets, indexBucketsFor(sizes.capacity));
   const sections = sectionsFor(sizes, u32[QUEUE.indexBuckets >> 2] as number);
   expectWord(u32, 'byteLength', HEADER.byteLength, sections.byteLength);
-  if (arena.byteLength < sections.byteLength) {
-    throw invalidArena('byteLength', arena.byteLength, `at least ${sections.byteLength}`);
-  }
   return sections;
 }
 
@@ -189,16 +177,6 @@ export function homeBucket(key: number, shift: number): number {
 /** Shift for homeBucket() with this many buckets. */
 export function indexShift(buckets: number): number {
   return Math.clz32(buckets) + 1;
-}
-
-/** Throws ERR_ARGUMENT_INVALID when a call names more than the arena has room for. */
-export function checkQueueCount(call: string, count: number, capacity: number): void {
-  if (!Number.isInteger(count) || count < 0 || count > capacity) {
-    throw new HearsayError(
-      'ERR_ARGUMENT_INVALID',
-      `BroadcastQueue.${call}: count must be an integer from 0 to ${capacity}, got ${count}`,
-    );
-  }
 }
 
 function indexBucketsFor(capacity: number): number {
@@ -235,14 +213,7 @@ function sizesIn(u32: Uint32Array): Record<keyof Sizes, number> {
 
 function checkedSizes(options: Sizes): Sizes {
   for (const name of SIZE_NAMES) {
-    const minimum = name === 'heapBytes' ? 2 * BLOCK_BYTES_MAX : 1;
-    const value = options[name];
-    if (!Number.isInteger(value) || value < minimum || value > SIZE_MAX) {
-      throw new HearsayError(
-        'ERR_ARGUMENT_INVALID',
-        `BroadcastQueue ${name}: expected an integer from ${minimum} to ${SIZE_MAX}, got ${value}`,
-      );
-    }
+    checkCount(`BroadcastQueue ${name}`, options[name], name === 'heapBytes' ? 2 * BLOCK_BYTES_MAX : 1, SIZE_MAX);
   }
   const finishedCapacity = Math.max(options.finishedCapacity, options.capacity + options.inItemCapacity);
   const sizes = { ...options, finishedCapacity };
