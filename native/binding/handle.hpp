@@ -39,6 +39,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -57,14 +58,9 @@ inline Napi::Value number(const Napi::CallbackInfo& info, double value) { return
 /// The C++ object behind `value`, or null when `value` is not an object of class T made by this copy of the addon.
 template <typename T>
 T* unwrap(napi_env env, napi_value value, const AddonData& data) {
-  napi_valuetype type = napi_undefined;
-  if (value == nullptr || napi_typeof(env, value, &type) != napi_ok || type != napi_object) return nullptr;
-  const napi_type_tag tag = data.tag(T::kClassId);
-  bool ours = false;
-  if (napi_check_object_type_tag(env, value, &tag, &ours) != napi_ok || !ours) return nullptr;
   void* object = nullptr;
-  if (napi_unwrap(env, value, &object) != napi_ok) return nullptr;
-  return static_cast<T*>(object);
+  if (value == nullptr || napi_unwrap(env, value, &object) != napi_ok) return nullptr;
+  return data.live->has(object, T::kClassId) ? static_cast<T*>(object) : nullptr;
 }
 
 /// Argument `index` as a handle of class T. Throws a TypeError and returns null when it is something else.
@@ -150,13 +146,10 @@ class Handle : public Napi::ObjectWrap<Derived> {
  public:
   using Method = Napi::Value (Derived::*)(const Napi::CallbackInfo&);
 
-  explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Derived>(info) {
-    const napi_type_tag tag = addon_data(info).tag(Derived::kClassId);
-    // Fails when the object is tagged already (Reflect.construct games); the wrap has failed before that, with an exception.
-    if (napi_type_tag_object(info.Env(), info.This(), &tag) != napi_ok && !info.Env().IsExceptionPending()) {
-      napi_throw_error(info.Env(), nullptr, "this object is a native handle already");
-    }
+  explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Derived>(info), live_(addon_data(info).live) {
+    live_->add(static_cast<Derived*>(this), Derived::kClassId);
   }
+  ~Handle() override { live_->remove(static_cast<Derived*>(this)); }
 
   /// One method of the class. Its data pointer is filled in by define().
   template <Method method_pointer>
@@ -191,6 +184,8 @@ class Handle : public Napi::ObjectWrap<Derived> {
     }
     return (self->*method_pointer)(info);
   }
+
+  std::shared_ptr<LiveHandles> live_;
 };
 
 }  // namespace hearsay::binding
