@@ -216,7 +216,7 @@ export function encodeCompress(out: Uint8Array, at: number, lzw: Uint8Array): nu
 
 /** Bytes of a compress message before the LZW bytes, for `length` of them. */
 export function compressHeaderBytes(length: number): number {
-  return 12 + (length < 32 ? 0 : length < 65536 ? 2 : 4);
+  return 13 + (length < 32 ? 0 : length < 65536 ? 2 : 4);
 }
 
 function accusation(out: Uint8Array, at: number, type: number, message: Accusation): number {
