@@ -71,9 +71,9 @@ class HearsayAddon : public Napi::Addon<HearsayAddon> {
 #undef HEARSAY_SET_SCALAR
 
 #define HEARSAY_SET_ENTRY(name, value) group.Set(#name, uint32_t{value});
-#define HEARSAY_SET_GROUP(suffix, space)            \
-  {                                                 \
-    Napi::Object group = Napi::Object::New(env);    \
+#define HEARSAY_SET_GROUP(suffix, space)                         \
+  {                                                              \
+    Napi::Object group = Napi::Object::New(env);                 \
     HEARSAY_##suffix(HEARSAY_SET_ENTRY) all.Set(#suffix, group); \
   }
     HEARSAY_GROUPS(HEARSAY_SET_GROUP)

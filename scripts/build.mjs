@@ -1,11 +1,72 @@
 // Builds dist/: ES modules and types with tsc, and the CommonJS entry from them.
+//
+//   node scripts/build.mjs
+//
+// Node 20.17 cannot require() an ES module, so dist/cjs/index.cjs is one bundle of all modules. Files that are found by
+// address (the worker's entry, the addon) stay those of dist/: in the bundle `import.meta.url` keeps naming the module
+// that it came from, so both entries start the same worker and load the same addon.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-process.chdir(root);
-rmSync('dist', { recursive: true, force: true });
-const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], { stdio: 'inherit' });
+const dist = join(root, 'dist');
+const stamp = join(dist, '.built');
+
+function newest(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
+}
+
+const inputs = ['src', 'package.json', 'tsconfig.json', 'scripts/build.mjs'].map((name) => join(root, name));
+const fresh = existsSync(stamp) && inputs.every((path) => newest(path) <= statSync(stamp).mtimeMs);
+if (fresh && !process.argv.includes('--force')) process.exit(0);
+
+const began = new Date();
+rmSync(dist, { recursive: true, force: true });
+const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.'], {
+  cwd: root,
+  stdio: 'inherit',
+});
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);
-mkdirSync('dist/cjs', { recursive: true });
+
+const moduleUrls = {
+  name: 'import-meta-url',
+  setup(plugin) {
+    plugin.onLoad({ filter: /\.js$/ }, ({ path }) => {
+      if (!path.startsWith(dist + sep)) return undefined;
+      const fromBundle = relative(join(dist, 'cjs'), path).split(sep).join('/');
+      const url = `require('node:url').pathToFileURL(require('node:path').join(__dirname, ${JSON.stringify(fromBundle)})).href`;
+      return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', url), loader: 'js' };
+    });
+  },
+};
+
+await build({
+  entryPoints: [join(dist, 'index.js')],
+  outfile: join(dist, 'cjs', 'index.cjs'),
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20.17',
+  packages: 'external',
+  sourcemap: true,
+  logLevel: 'warning',
+  plugins: [moduleUrls],
+});
+
+// Types of the CommonJS entry: the same declarations as CommonJS modules, so that no consumer's setting sees an ES module.
+for (const entry of readdirSync(dist, { withFileTypes: true, recursive: true })) {
+  const path = join(entry.parentPath ?? entry.path, entry.name);
+  if (!entry.name.endsWith('.d.ts') || path.startsWith(join(dist, 'cjs'))) continue;
+  const target = join(dist, 'cjs', relative(dist, path).replace(/\.d\.ts$/, '.d.cts'));
+  mkdirSync(dirname(target), { recursive: true });
+  const text = readFileSync(path, 'utf8').replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.js(['"])/g, '$1.cjs$2');
+  writeFileSync(target, text.replace(/^\/\/# sourceMappingURL=.*$/m, ''));
+}
+writeFileSync(stamp, '');
+utimesSync(stamp, began, began); // a source saved while we built is newer
+console.log(`dist: built in ${((Date.now() - began.getTime()) / 1000).toFixed(1)} s`);

@@ -7,7 +7,8 @@
 
 #include <cstdint>
 
-// clang-format off: tables are easier to read by hand
+// Tables are easier to read by hand.
+// clang-format off
 
 /// X(C++ name, TypeScript name, value)
 #define HEARSAY_SCALARS(X) \
