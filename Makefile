@@ -1,0 +1,53 @@
+# The one entrance. Each target installs and builds what it needs first: `make gossip` and `make test` work on a fresh clone.
+#   make gossip ARGS="--nodes 50"     flags go to the command
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help gossip membership test test-all-nodes check format build native bench fuzz interop clean
+
+ARGS ?=
+INSTALLED := node_modules/.hearsay-installed
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Runs npm only when the lock file is newer than the last installation.
+$(INSTALLED): package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+gossip: build ## Run a cluster on this machine: joining, a rumor, a crash, recovery (ARGS="--nodes 50")
+	@node dist/cli/main.js gossip $(ARGS)
+
+membership: build ## Watch membership through the API: join, metadata, leave, crash, false suspicion, partition
+	@node dist/cli/main.js membership $(ARGS)
+
+test: build check ## Build, check, and run all tests but interop and heavy fuzzing
+	@node_modules/.bin/vitest run $(ARGS)
+
+test-all-nodes: build ## Run the tests on Node 20, 22 and 24
+	@node scripts/test-all-nodes.mjs $(ARGS)
+
+check: $(INSTALLED) ## Types, lint and format, TypeScript and C++
+	@node scripts/check.mjs
+
+format: $(INSTALLED) ## Rewrite the sources in the agreed format, apply safe lint fixes
+	@node scripts/check.mjs --fix
+
+build: $(INSTALLED) native ## Build dist/ and the addon
+	@node scripts/build.mjs
+
+native: $(INSTALLED) ## Build the addon: cmake-js, else node-gyp, else the TypeScript twins serve
+	@node scripts/build-native.mjs $(NATIVE_ARGS)
+
+bench: build ## Measure the kernels and paths
+	@if [ -f bench/main.mjs ]; then node bench/main.mjs $(ARGS); else echo "bench: nothing to measure yet"; fi
+
+fuzz: build ## Ten million seeded mutations of packets and streams
+	@node scripts/fuzz.mjs $(ARGS)
+
+interop: build ## Run against real peers: serf agents and a Go program on memberlist
+	@node scripts/interop.mjs $(ARGS)
+
+clean: ## Remove everything that was built (node_modules stays)
+	@rm -rf dist build out coverage *.tgz
