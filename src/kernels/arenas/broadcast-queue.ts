@@ -180,7 +180,7 @@ export function indexShift(buckets: number): number {
 }
 
 function indexBucketsFor(capacity: number): number {
-  return 2 ** Math.max(1, Math.ceil(Math.log2(2 * capacity)));
+  return 2 ** (32 - Math.clz32(2 * capacity - 1));
 }
 
 function sectionsFor(sizes: Sizes, indexBuckets: number): BroadcastQueueSections {
