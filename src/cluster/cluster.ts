@@ -1,0 +1,318 @@
+import { EventEmitter } from 'node:events';
+import { STATUS } from '../kernels/contract.ts';
+import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
+import { formatAddress } from '../util/address.ts';
+import { bytesOf } from '../util/bytes.ts';
+import { HearsayError } from '../util/errors.ts';
+import { EventBuffer } from './event-buffer.ts';
+import { type ClusterEvent, type ClusterEventMap, eventChannel, probeChannel } from './events.ts';
+import { startInline } from './inline-link.ts';
+import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
+import { type Logger, silentLogger } from './logger.ts';
+import { type Member, toMember } from './member.ts';
+import { type ClusterOptions, type HostSettings, resolveOptions } from './options.ts';
+import type { ClusterStats } from './stats.ts';
+import { WorkerLink } from './worker-link.ts';
+
+/** How long leave() and setMeta() wait for their news to go out, ms. */
+const BROADCAST_TIMEOUT_MS = 5000;
+const EVENT_BUFFER_DEFAULT = 1024;
+
+export interface LeaveOptions {
+  /** Give up waiting for the news to spread after this long, ms. Default 5000. The node stops in any case. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * A node's membership in a gossip cluster.
+ *
+ * ```js
+ * const cluster = await Cluster.start({ name: 'web-1', bind: '10.0.0.7:7946', seeds: ['10.0.0.1:7946'] });
+ * cluster.on('join', (member) => console.log(member.name, 'joined'));
+ * cluster.on('dead', (member) => console.log(member.name, 'failed'));
+ * for (const member of cluster.members()) console.log(member.name, member.address, member.status);
+ * await cluster.leave();
+ * ```
+ *
+ * The engine runs in a thread of its own (see `thread`), so a busy application does not look dead to the others, and
+ * `members()` reads the member table from shared memory without asking that thread.
+ */
+export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDisposable {
+  readonly #settings: HostSettings;
+  readonly #logger: Logger;
+  readonly #buffers = new Set<EventBuffer<ClusterEvent>>();
+  #link: HostLink | undefined;
+  #stopping: Promise<void> | undefined;
+  #snapshot: { infos: readonly MemberInfo[]; members: readonly Member[] } = { infos: [], members: [] };
+  /** Events of the first join, held back until start() has returned and listeners could be added. */
+  #early: GossipEvent[] | undefined = [];
+
+  private constructor(settings: HostSettings, logger: Logger) {
+    super();
+    this.#settings = settings;
+    this.#logger = logger;
+  }
+
+  /**
+   * Binds, starts the engine and tries to join through the seeds.
+   *
+   * Resolves when the node is up, joined or not: without a seed it is a cluster of one that others can join, and seeds that do
+   * not answer are tried again in the background (`requireJoin: true` rejects with ERR_JOIN_FAILED instead). Events of the
+   * first join are delivered after start() has resolved, so listeners added right away miss nothing.
+   *
+   * Rejects with ERR_CONFIG_INVALID (every problem listed), ERR_BIND_FAILED, ERR_BACKEND_UNAVAILABLE or ERR_ABORTED.
+   */
+  static async start(options: ClusterOptions = {}): Promise<Cluster> {
+    const { settings, hooks, thread } = resolveOptions(options);
+    const { signal } = options;
+    if (signal?.aborted) throw aborted(signal);
+    const cluster = new Cluster(settings, options.logger ?? silentLogger);
+    const sink = cluster.#sink();
+    const requireJoin = options.requireJoin ?? false;
+    const link =
+      thread === 'worker'
+        ? await WorkerLink.start(settings, requireJoin, sink)
+        : await startInline(settings, hooks, requireJoin, sink);
+    cluster.#link = link;
+    if (signal?.aborted) {
+      await cluster.stop();
+      throw aborted(signal);
+    }
+    signal?.addEventListener('abort', () => void cluster.stop(), { once: true });
+    setImmediate(() => cluster.#releaseEarly());
+    return cluster;
+  }
+
+  /** The name of this node. */
+  get name(): string {
+    return this.#settings.name;
+  }
+
+  /** This node as the others see it. */
+  get self(): Member {
+    const self = this.#all().find((member) => member.isSelf);
+    if (!self) throw stopped();
+    return self;
+  }
+
+  /** Which kernels run, native or their TypeScript twins, and why. */
+  get backend(): HostHello['backend'] {
+    return this.#require().hello.backend;
+  }
+
+  /** True once the cluster was stopped or has left. */
+  get isStopped(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /**
+   * The members as this node sees them now: those that are alive or suspect, as memberlist's Members(); with
+   * `{ all: true }` also the dead and left ones that are still remembered. Reads shared memory; cheap when nothing changed.
+   */
+  members(options: { readonly all?: boolean } = {}): readonly Member[] {
+    const all = this.#all();
+    return options.all ? all : all.filter((member) => member.status === 'alive' || member.status === 'suspect');
+  }
+
+  /** One member by name, whatever its status; undefined when it is not (or no longer) known. */
+  member(name: string): Member | undefined {
+    return this.#all().find((member) => member.name === name);
+  }
+
+  /** Joins through more members, "host:port" each. Resolves with how many addresses answered; rejects with ERR_JOIN_FAILED if none did. */
+  join(seeds: readonly string[]): Promise<number> {
+    return this.#call('join', seeds);
+  }
+
+  /**
+   * Sends bytes to one member's program ('message' event there). Default: one datagram, best effort, at most what fits in a
+   * packet (ERR_MESSAGE_TOO_LARGE otherwise). `reliable`: over a stream, up to 20 MiB; resolves when it was written, rejects with
+   * ERR_STREAM_FAILED when it could not be. `to` is a member, its name, or an "ip:port".
+   */
+  async send(to: Member | string, data: Uint8Array | string, options: { readonly reliable?: boolean } = {}): Promise<void> {
+    const target = typeof to === 'string' ? to : to.name;
+    await this.#call('send', target, bytesOfData(data), options.reliable ?? false);
+  }
+
+  /**
+   * Spreads bytes to all members by gossip ('message' event there, via 'broadcast'). hearsay members pass them on, each once, and deliver
+   * them once; memberlist members get them as user messages and may see one twice. Best effort; at most what fits in a packet beside the
+   * framing (ERR_BROADCAST_TOO_LARGE names the limit).
+   */
+  async broadcast(data: Uint8Array | string): Promise<void> {
+    await this.#call('broadcast', bytesOfData(data));
+  }
+
+  /** Changes what this node says about itself (at most 512 bytes). Resolves with true when the news went out, false when that took too long. */
+  setMeta(meta: Uint8Array | string): Promise<boolean> {
+    return this.#call('setMeta', bytesOfData(meta), BROADCAST_TIMEOUT_MS);
+  }
+
+  /** Round-trip time of one probe, ms; rejects with ERR_TIMEOUT, or ERR_MEMBER_UNKNOWN. */
+  ping(member: Member | string): Promise<number> {
+    return this.#call('ping', typeof member === 'string' ? member : member.name);
+  }
+
+  /** Counters, health and queue depths; see ClusterStats. */
+  stats(): Promise<ClusterStats> {
+    return this.#call('stats');
+  }
+
+  /** Key ring of this node, primary first. Rotation: add the new key everywhere, use it everywhere, remove the old one everywhere. */
+  readonly keys = {
+    /** Accept a further key (16, 24 or 32 bytes, or base64). */
+    add: async (key: Uint8Array | string): Promise<void> => void (await this.#call('addKey', keyBytes(key))),
+    /** Encrypt with this key from now on; it must have been added. */
+    use: async (key: Uint8Array | string): Promise<void> => void (await this.#call('useKey', keyBytes(key))),
+    /** Forget a key; not the primary. */
+    remove: async (key: Uint8Array | string): Promise<void> => void (await this.#call('removeKey', keyBytes(key))),
+    /** All keys, primary first. */
+    list: (): Promise<readonly Uint8Array[]> => this.#call('keys'),
+  } as const;
+
+  /**
+   * Events as an async iterator. At most `capacity` events wait (default 1024); beyond that the oldest are dropped and counted in
+   * `dropped`. Ends when the cluster stops or `signal` aborts.
+   */
+  events(options: { readonly signal?: AbortSignal; readonly capacity?: number } = {}): EventBuffer<ClusterEvent> {
+    const { signal, capacity = EVENT_BUFFER_DEFAULT } = options;
+    if (!Number.isInteger(capacity) || capacity < 1) {
+      throw new HearsayError('ERR_ARGUMENT_INVALID', `capacity: expected a whole number from 1 up, got ${String(capacity)}`);
+    }
+    const close = (): void => buffer.close();
+    const buffer = new EventBuffer<ClusterEvent>(capacity, () => {
+      this.#buffers.delete(buffer);
+      signal?.removeEventListener('abort', close);
+    });
+    if (signal?.aborted || this.isStopped) buffer.close();
+    else {
+      this.#buffers.add(buffer);
+      signal?.addEventListener('abort', close, { once: true });
+    }
+    return buffer;
+  }
+
+  /**
+   * Leaves on purpose: the others see 'leave' instead of 'dead'. Waits until the news went out (or the timeout), then stops.
+   * Also what `await using` does.
+   */
+  async leave(options: LeaveOptions = {}): Promise<void> {
+    if (this.#stopping) return this.#stopping;
+    await this.#call('leave', options.timeoutMs ?? BROADCAST_TIMEOUT_MS);
+    await this.stop();
+  }
+
+  /** Stops at once, without a word: the others will find out that this node is gone. Safe to call twice. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#shutDown();
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.leave();
+  }
+
+  async #shutDown(): Promise<void> {
+    const link = this.#link;
+    if (!link) return;
+    await link.call('stop').catch(() => undefined);
+    await link.close();
+    for (const buffer of this.#buffers) buffer.close();
+  }
+
+  #call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
+    if (this.#stopping) return Promise.reject(stopped());
+    return this.#require().call(name, ...args);
+  }
+
+  #require(): HostLink {
+    if (!this.#link) throw stopped();
+    return this.#link;
+  }
+
+  #all(): readonly Member[] {
+    const infos = this.#require().members();
+    if (infos !== this.#snapshot.infos) {
+      this.#snapshot = { infos, members: infos.map((info) => toMember(info, this.name)) };
+    }
+    return this.#snapshot.members;
+  }
+
+  #sink(): HostSink {
+    return {
+      events: (events) => {
+        if (this.#early) this.#early.push(...events);
+        else for (const event of events) this.#deliver(event);
+      },
+      log: (level, fields, message) => this.#logger[level]({ cluster: this.name, ...fields }, message),
+      error: (error) => {
+        this.#logger.error({ cluster: this.name, err: error }, error.message);
+        this.emit('error', error);
+      },
+      arenas: () => undefined,
+    };
+  }
+
+  #releaseEarly(): void {
+    const events = this.#early ?? [];
+    this.#early = undefined;
+    for (const event of events) this.#deliver(event);
+  }
+
+  #deliver(event: GossipEvent): void {
+    switch (event.type) {
+      case 'done':
+        return;
+      case 'probe':
+        if (probeChannel.hasSubscribers) probeChannel.publish({ cluster: this.name, member: event.member.name, rttMs: event.rttMs });
+        return;
+      case 'message': {
+        const message = { from: event.from, address: formatAddress(event.address), data: event.payload, via: event.via };
+        this.#publish({ type: 'message', message });
+        this.emit('message', message);
+        return;
+      }
+      case 'conflict': {
+        const conflict = { member: toMember(event.member, this.name), other: formatAddress(event.other) };
+        this.#logger.warn({ cluster: this.name, member: conflict.member.name, other: conflict.other }, 'name conflict');
+        this.#publish({ type: 'conflict', conflict });
+        this.emit('conflict', conflict);
+        return;
+      }
+      default: {
+        const member = toMember(event.member, this.name);
+        this.#logger.debug({ cluster: this.name, member: member.name, address: member.address }, event.type);
+        this.#publish({ type: event.type, member });
+        this.emit(event.type, member);
+      }
+    }
+  }
+
+  #publish(event: ClusterEvent): void {
+    for (const buffer of this.#buffers) buffer.push(event);
+    if (eventChannel.hasSubscribers) eventChannel.publish({ cluster: this.name, event });
+  }
+}
+
+function bytesOfData(data: Uint8Array | string): Uint8Array {
+  if (typeof data === 'string') return bytesOf(data);
+  if (data instanceof Uint8Array) return data;
+  throw new HearsayError('ERR_ARGUMENT_INVALID', `data: expected a Uint8Array or text, got ${typeof data}`);
+}
+
+function keyBytes(key: Uint8Array | string): Uint8Array {
+  return typeof key === 'string' ? new Uint8Array(Buffer.from(key, 'base64')) : key;
+}
+
+function stopped(): HearsayError {
+  return new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one');
+}
+
+function aborted(signal: AbortSignal): HearsayError {
+  return new HearsayError('ERR_ABORTED', 'the start of the cluster was aborted', { cause: signal.reason });
+}
+
+/** True for members that count as members: alive or suspect. */
+export function isPresent(info: MemberInfo): boolean {
+  return info.status === STATUS.alive || info.status === STATUS.suspect;
+}

@@ -1,0 +1,37 @@
+import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
+import type { Address } from '../util/address.ts';
+import type { Keyring } from '../wire/keyring.ts';
+import type { HostHooks, HostSettings } from './options.ts';
+
+const PROFILES = { lan, wan, local } as const;
+
+/** What the engine is told: the profile, the tuning on top, and what the host found out (its address). */
+export function engineConfig(
+  settings: HostSettings,
+  hooks: HostHooks,
+  address: Address,
+  keyring: Keyring,
+): EngineConfig {
+  const options: EngineOptions = {
+    ...settings.tuning,
+    name: settings.name,
+    address,
+    meta: settings.meta,
+    rngSeed: settings.rngSeed,
+    protocolVersion: settings.protocolVersion,
+    delegateProtocolMin: settings.delegateVersions.min,
+    delegateProtocolMax: settings.delegateVersions.max,
+    delegateProtocolVersion: settings.delegateVersions.current,
+    label: settings.label,
+    keyring,
+    verifyIncoming: settings.verifyIncoming,
+    verifyOutgoing: settings.verifyOutgoing,
+    allowedCidrs: settings.allowedCidrs,
+    probeEvents: settings.probeEvents,
+    aliveFilter: hooks.aliveFilter,
+    mergeFilter: hooks.mergeFilter,
+    localState: hooks.localState,
+    mergeRemoteState: hooks.mergeRemoteState,
+  };
+  return PROFILES[settings.profile](options);
+}

@@ -1,0 +1,415 @@
+import { performance } from 'node:perf_hooks';
+import { type EngineKernels, STATUS } from '../kernels/contract.ts';
+import { HEADER } from '../kernels/layout.ts';
+import { GossipEngine } from '../protocol/engine.ts';
+import type { GossipEvent, MemberInfo, StreamRequest } from '../protocol/types.ts';
+import type { StreamConnection, Transport } from '../transport/transport.ts';
+import { type Address, addressEquals, formatAddress, parseAddress, parseIp } from '../util/address.ts';
+import { HearsayError } from '../util/errors.ts';
+import { Keyring } from '../wire/keyring.ts';
+import { StreamReader } from '../wire/stream.ts';
+import { acquireKernels } from './acquire-kernels.ts';
+import { engineConfig } from './engine-config.ts';
+import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
+import type { HostHooks, HostSettings } from './options.ts';
+import { Rejoiner } from './rejoiner.ts';
+import { advertisedIp, resolveSeed } from './resolve.ts';
+import type { SharedArenas } from './shared-table.ts';
+import type { ClusterStats } from './stats.ts';
+import { openTransport } from './open-transport.ts';
+
+/** How long a join command may take in all, ms: the stream timeout of the slowest seed plus connecting. */
+const PING_TIMEOUT_MS = 5000;
+/** Looks at the application's beat per stall threshold. */
+const BEAT_LOOKS = 4;
+
+interface Waiter {
+  readonly resolve: (outcome: { ok: boolean; detail: string }) => void;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Drives one engine with a real clock and real sockets: the only place where the two meet. Runs inside a worker thread or inline;
+ * knows nothing of either. Each thing that arrives (packets, streams, a timer, a command) is one turn: tell the engine, then
+ * drain what it wants sent and said.
+ */
+export class ClusterHost {
+  readonly #settings: HostSettings;
+  readonly #hooks: HostHooks;
+  readonly #shared: boolean;
+  readonly #sink: HostSink;
+  readonly #keyring: Keyring;
+  readonly #startedMs = performance.now();
+  readonly #waiters = new Map<number, Waiter>();
+  #engine!: GossipEngine;
+  #kernels!: EngineKernels;
+  #transport!: Transport;
+  #self!: Address;
+  #hello!: HostHello;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #beatTimer: NodeJS.Timeout | undefined;
+  #rejoiner: Rejoiner | undefined;
+  #arenas: SharedArenas | undefined;
+  #memberCache: { changeCount: number; members: readonly MemberInfo[] } = { changeCount: -1, members: [] };
+  #stopped = false;
+
+  /** `shared`: keep the member table in shared memory for readers on other threads. */
+  constructor(settings: HostSettings, hooks: HostHooks, shared: boolean, sink: HostSink) {
+    this.#settings = settings;
+    this.#hooks = hooks;
+    this.#shared = shared;
+    this.#sink = sink;
+    this.#keyring = Keyring.create(settings.keys, settings.keys[0] ?? new Uint8Array(0));
+  }
+
+  /** Binds, starts the engine, tries the seeds once. */
+  async start(requireJoin: boolean): Promise<HostHello> {
+    const { kernels, backend } = acquireKernels(this.#settings, this.#shared);
+    this.#kernels = kernels;
+    const { transport, packets } = await openTransport(this.#settings, this.#hooks);
+    this.#transport = transport;
+    const bound = await transport.start({
+      packet: (from, bytes) => this.#engine.handlePacket(this.#now(), from, bytes),
+      turn: () => this.#drain(),
+      stream: (connection) => this.#accept(connection),
+      error: (error) => this.#sink.error(error),
+      unreachable: (to) => this.#engine.handleUnreachable(this.#now(), to),
+    });
+    try {
+      this.#self = this.#advertised(bound);
+      this.#engine = new GossipEngine(engineConfig(this.#settings, this.#hooks, this.#self, this.#keyring), kernels);
+      this.#engine.start(this.#now());
+      this.#drain();
+      this.#rejoiner = new Rejoiner(this.#settings, (addresses) => this.#joinAddresses(addresses), this.#sink);
+      const joined = this.#settings.seeds.length > 0 ? await this.#firstJoin(requireJoin) : 0;
+      this.#hello = { backend, packets, joined };
+      this.#rejoiner.start(joined > 0 || this.#settings.seeds.length === 0);
+      return this.#hello;
+    } catch (error) {
+      await this.#stop();
+      throw error;
+    }
+  }
+
+  /** Reports the application's thread as stalled when its beat stands still for longer than stallAfterMs. */
+  watchBeat(beat: Int32Array): void {
+    const { stallAfterMs } = this.#settings;
+    if (stallAfterMs === 0) return;
+    let last = Atomics.load(beat, 0);
+    let sinceMs = this.#now();
+    this.#beatTimer = setInterval(
+      () => {
+        const now = this.#now();
+        const current = Atomics.load(beat, 0);
+        if (current !== last) {
+          last = current;
+          sinceMs = now;
+        }
+        this.#engine.setStalled(now, now - sinceMs > stallAfterMs);
+        this.#drain();
+      },
+      Math.max(1, stallAfterMs / BEAT_LOOKS),
+    );
+  }
+
+  /** The arenas that readers on other threads need. */
+  arenas(): SharedArenas {
+    const { table, names, profiles } = this.#kernels;
+    return {
+      table: table.arena,
+      names: names.arena,
+      profiles: profiles.arena,
+      rowsOffset: table.rowsOffset,
+      orderOffset: table.orderOffset,
+    };
+  }
+
+  /** All rows, dead and left ones included. The same array as long as nothing changed. */
+  members(): readonly MemberInfo[] {
+    const changeCount = this.#kernels.table.u32[HEADER.changeCount / 4] as number;
+    if (changeCount !== this.#memberCache.changeCount) {
+      this.#memberCache = { changeCount, members: this.#engine.members() };
+    }
+    return this.#memberCache.members;
+  }
+
+  /** Carries out a command of the facade. */
+  async call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
+    if (this.#stopped) throw new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one');
+    const command = this.#commands[name] as (...args: HostCommands[K]['args']) => Promise<HostCommands[K]['answer']>;
+    return command(...args);
+  }
+
+  readonly #commands: { [K in HostCommandName]: (...args: HostCommands[K]['args']) => Promise<HostCommands[K]['answer']> } = {
+    join: async (seeds) => {
+      const { joined, problems } = await this.#join(seeds);
+      if (joined === 0) throw joinFailed(seeds, problems);
+      return joined;
+    },
+    leave: async (timeoutMs) => {
+      this.#rejoiner?.stop();
+      return (await this.#command((now) => this.#engine.leave(now), timeoutMs)).ok;
+    },
+    setMeta: async (meta, timeoutMs) => (await this.#command((now) => this.#engine.setMeta(now, meta), timeoutMs)).ok,
+    broadcast: async (data) => {
+      this.#turn((now) => this.#engine.broadcast(now, data));
+      return undefined;
+    },
+    send: async (to, data, reliable) => {
+      const target = this.#engine.member(to) ? to : targetAddress(to);
+      const outcome = await this.#command((now) => this.#engine.send(now, target, data, reliable));
+      if (!outcome.ok) throw new HearsayError('ERR_STREAM_FAILED', `send to ${to}: ${outcome.detail}`);
+      return undefined;
+    },
+    ping: async (name) => {
+      if (!this.#engine.member(name)) throw new HearsayError('ERR_MEMBER_UNKNOWN', `ping: no member is named ${JSON.stringify(name)}`);
+      const sent = performance.now();
+      const outcome = await this.#command((now) => this.#engine.ping(now, name), PING_TIMEOUT_MS);
+      if (!outcome.ok) throw new HearsayError('ERR_TIMEOUT', `ping ${name}: no answer`);
+      return performance.now() - sent;
+    },
+    stats: async () => this.#stats(),
+    addKey: async (key) => void this.#keyring.add(key),
+    useKey: async (key) => void this.#keyring.use(key),
+    removeKey: async (key) => void this.#keyring.remove(key),
+    keys: async () => this.#keyring.keys,
+    stop: async () => void (await this.#stop()),
+  };
+
+  /** Integer ms of a clock that never goes back. */
+  #now(): number {
+    return Math.floor(performance.now() - this.#startedMs);
+  }
+
+  #turn<T>(step: (nowMs: number) => T): T {
+    const result = step(this.#now());
+    this.#drain();
+    return result;
+  }
+
+  /** Does what the engine asks for, in the order that its class comment demands. */
+  #drain(): void {
+    if (this.#stopped) return;
+    const engine = this.#engine;
+    for (let transmit = engine.pollTransmit(); transmit; transmit = engine.pollTransmit()) {
+      this.#transport.send(transmit.to, transmit.bytes);
+    }
+    this.#transport.flush();
+    for (let request = engine.pollStream(); request; request = engine.pollStream()) void this.#exchange(request);
+    const events: GossipEvent[] = [];
+    for (let event = engine.pollEvent(); event; event = engine.pollEvent()) {
+      if (event.type === 'done') this.#settle(event.request, event.ok, event.detail);
+      else {
+        this.#rejoiner?.notice(event);
+        events.push(event);
+      }
+    }
+    this.#publishArenas();
+    if (events.length > 0) this.#sink.events(events);
+    this.#arm(engine.pollTimeout());
+  }
+
+  #arm(deadlineMs: number | undefined): void {
+    const at = deadlineMs ?? Number.POSITIVE_INFINITY;
+    if (at === this.#timerAtMs && this.#timer) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAtMs = at;
+    if (at === Number.POSITIVE_INFINITY) return;
+    // Timers may fire early by a fraction of a ms against the floored clock; the engine then simply asks again.
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#turn((now) => this.#engine.handleTimeout(now));
+      },
+      Math.max(0, at - this.#now()),
+    );
+    if (this.#settings.unref) this.#timer.unref();
+  }
+
+  #publishArenas(): void {
+    if (!this.#shared) return;
+    const { table, names, profiles } = this.#kernels;
+    const known = this.#arenas;
+    if (known && known.table === table.arena && known.names === names.arena && known.profiles === profiles.arena) return;
+    const isFirst = known === undefined;
+    this.#arenas = this.arenas();
+    if (!isFirst) this.#sink.arenas(this.#arenas);
+  }
+
+  /** Runs a command that the engine answers with a 'done' event; without one before the timeout it counts as not ok. */
+  #command(start: (nowMs: number) => number, timeoutMs?: number): Promise<{ ok: boolean; detail: string }> {
+    const request = start(this.#now());
+    const outcome = new Promise<{ ok: boolean; detail: string }>((resolve) => {
+      const timer =
+        timeoutMs === undefined || timeoutMs === 0
+          ? undefined
+          : setTimeout(() => this.#settle(request, false, `no result after ${timeoutMs} ms`), timeoutMs);
+      this.#waiters.set(request, { resolve, timer });
+    });
+    this.#drain();
+    return outcome;
+  }
+
+  #settle(request: number, ok: boolean, detail: string): void {
+    const waiter = this.#waiters.get(request);
+    if (!waiter) return;
+    this.#waiters.delete(request);
+    clearTimeout(waiter.timer);
+    waiter.resolve({ ok, detail });
+  }
+
+  async #firstJoin(requireJoin: boolean): Promise<number> {
+    const { seeds } = this.#settings;
+    const { joined, problems, onlySelf } = await this.#join(seeds);
+    if (joined === 0 && !onlySelf) {
+      if (requireJoin) throw joinFailed(seeds, problems);
+      this.#sink.log('warn', { seeds, problems }, 'no seed answered; trying again in the background');
+    }
+    return onlySelf ? 1 : joined;
+  }
+
+  async #join(seeds: readonly string[]): Promise<{ joined: number; problems: string[]; onlySelf: boolean }> {
+    const problems: string[] = [];
+    const addresses: Address[] = [];
+    for (const seed of seeds) {
+      try {
+        addresses.push(...(await resolveSeed(seed, this.#self.port)));
+      } catch (error) {
+        problems.push((error as Error).message);
+      }
+    }
+    const others = addresses.filter((address) => !addressEquals(address, this.#self));
+    if (others.length === 0) return { joined: 0, problems, onlySelf: addresses.length > 0 };
+    const joined = await this.#joinAddresses(others);
+    if (joined === 0) problems.push(`no answer from ${others.map(formatAddress).join(', ')}`);
+    return { joined, problems, onlySelf: false };
+  }
+
+  async #joinAddresses(addresses: readonly Address[]): Promise<number> {
+    if (this.#stopped) return 0;
+    const outcome = await this.#command((now) => this.#engine.join(now, addresses));
+    return outcome.ok ? Number.parseInt(outcome.detail, 10) || 1 : 0;
+  }
+
+  #advertised(bound: Address): Address {
+    const { advertise } = this.#settings;
+    if (!advertise) return { ip: advertisedIp(bound.ip), port: bound.port };
+    const ip = parseIp(advertise.host);
+    if (!ip) {
+      throw new HearsayError('ERR_CONFIG_INVALID', `advertise: expected an IP address, got ${JSON.stringify(advertise.host)}`);
+    }
+    return { ip, port: advertise.port === 0 ? bound.port : advertise.port };
+  }
+
+  /** Carries a stream exchange of ours out. */
+  async #exchange(request: StreamRequest): Promise<void> {
+    const fail = (error: unknown): void => {
+      if (!this.#stopped) this.#turn((now) => this.#engine.handleStreamFailure(now, request.id, (error as Error).message));
+    };
+    let connection: StreamConnection;
+    try {
+      connection = await this.#transport.connect(request.to, Math.max(1, request.deadlineMs - this.#now()));
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    const deadline = setTimeout(() => finish(new Error('timed out')), Math.max(1, request.deadlineMs - this.#now()));
+    const reader = this.#reader(false);
+    let isOver = false;
+    const finish = (outcome: Uint8Array | Error): void => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(deadline);
+      if (outcome instanceof Error) {
+        connection.destroy();
+        fail(outcome);
+      } else {
+        connection.end();
+        if (!this.#stopped) this.#turn((now) => this.#engine.handleStreamReply(now, request.id, outcome));
+      }
+    };
+    connection.onData((chunk) => {
+      const step = reader.push(chunk);
+      if (step === 'more') return;
+      finish('message' in step ? step.message : new Error(step.text));
+    });
+    connection.onEnd((error) => finish(error ?? (request.expectsReply ? new Error('closed before it answered') : new Uint8Array(0))));
+    connection.write(request.bytes);
+    if (!request.expectsReply) connection.end();
+  }
+
+  /** Serves a stream that somebody opened: one message in, at most one out. */
+  #accept(connection: StreamConnection): void {
+    const reader = this.#reader(true);
+    const timer = setTimeout(() => connection.destroy(), this.#engine.config.tcpTimeoutMs);
+    let isOver = false;
+    const answer = (bytes: Uint8Array | undefined): void => {
+      isOver = true;
+      if (bytes && bytes.length > 0) connection.write(bytes);
+      connection.end();
+    };
+    connection.onData((chunk) => {
+      if (isOver) return;
+      const step = reader.push(chunk);
+      if (step === 'more') return;
+      if ('message' in step) answer(this.#turn((now) => this.#engine.handleStream(now, connection.remote, step.message)).bytes);
+      else {
+        this.#engine.noteStreamError(step.code);
+        answer(step.answer);
+      }
+    });
+    connection.onEnd(() => clearTimeout(timer));
+  }
+
+  #reader(isAcceptor: boolean): StreamReader {
+    return this.#engine.streamReader(isAcceptor);
+  }
+
+  #stats(): ClusterStats {
+    const engine = this.#engine.stats;
+    return {
+      backend: this.#hello.backend.name,
+      packets: this.#hello.packets,
+      uptimeMs: this.#now(),
+      members: {
+        alive: this.#count(STATUS.alive),
+        suspect: this.#count(STATUS.suspect),
+        dead: this.#count(STATUS.dead),
+        left: this.#count(STATUS.left),
+      },
+      engine,
+      transport: { ...this.#transport.stats },
+    };
+  }
+
+  #count(status: number): number {
+    return this.members().reduce((sum, member) => sum + (member.status === status ? 1 : 0), 0);
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#beatTimer);
+    this.#rejoiner?.stop();
+    for (const request of [...this.#waiters.keys()]) this.#settle(request, false, 'stopped');
+    await this.#transport.close();
+  }
+}
+
+function targetAddress(text: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (cause) {
+    throw new HearsayError('ERR_MEMBER_UNKNOWN', `no member is named ${JSON.stringify(text)}, and it is no "ip:port" either`, { cause });
+  }
+}
+
+function joinFailed(seeds: readonly string[], problems: readonly string[]): HearsayError {
+  return new HearsayError(
+    'ERR_JOIN_FAILED',
+    `none of the seeds ${seeds.join(', ')} answered (${problems.join('; ')}); check that they run, that UDP and TCP are open, and that label and keys agree`,
+  );
+}

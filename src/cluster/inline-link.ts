@@ -1,0 +1,38 @@
+import type { MemberInfo } from '../protocol/types.ts';
+import { ClusterHost } from './host.ts';
+import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
+import type { HostHooks, HostSettings } from './options.ts';
+
+/** A host on the caller's own thread: no crossing, no protection from a busy event loop. */
+class InlineLink implements HostLink {
+  readonly hello: HostHello;
+  readonly #host: ClusterHost;
+
+  constructor(host: ClusterHost, hello: HostHello) {
+    this.#host = host;
+    this.hello = hello;
+  }
+
+  call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
+    return this.#host.call(name, ...args);
+  }
+
+  members(): readonly MemberInfo[] {
+    return this.#host.members();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Starts a host here and waits until it is bound and the first join was tried. */
+export async function startInline(
+  settings: HostSettings,
+  hooks: HostHooks,
+  requireJoin: boolean,
+  sink: HostSink,
+): Promise<HostLink> {
+  const host = new ClusterHost(settings, hooks, false, sink);
+  return new InlineLink(host, await host.start(requireJoin));
+}

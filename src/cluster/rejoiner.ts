@@ -1,0 +1,100 @@
+import { performance } from 'node:perf_hooks';
+import { STATUS } from '../kernels/contract.ts';
+import type { GossipEvent } from '../protocol/types.ts';
+import type { Address } from '../util/address.ts';
+import { Prng } from '../util/prng.ts';
+import type { HostSink } from './link.ts';
+import type { HostSettings } from './options.ts';
+import { resolveSeed } from './resolve.ts';
+
+/** How long a failed member is remembered as somebody to reach again, ms (Serf's reconnect timeout). */
+const REMEMBER_MS = 24 * 3600 * 1000;
+const REMEMBER_COUNT_MAX = 1024;
+/** First pause after a failed first join, ms; doubles up to the rejoin interval. */
+const RETRY_FIRST_MS = 1000;
+
+/**
+ * Partition memory. memberlist forgets a dead member after a while and never looks for it again, so that two halves of a cluster
+ * that were apart for longer stay apart for ever. This keeps trying, slowly: seeds until the first join worked, afterwards one
+ * random member that failed (or a seed, when none did and we are alone) per interval.
+ */
+export class Rejoiner {
+  readonly #settings: HostSettings;
+  readonly #join: (addresses: readonly Address[]) => Promise<number>;
+  readonly #sink: HostSink;
+  /** Failed members by name, oldest first. */
+  readonly #failed = new Map<string, { address: Address; atMs: number }>();
+  readonly #present = new Set<string>();
+  readonly #prng: Prng;
+  #timer: NodeJS.Timeout | undefined;
+  #hasJoined = false;
+  #pauseMs = RETRY_FIRST_MS;
+  #stopped = false;
+
+  constructor(settings: HostSettings, join: (addresses: readonly Address[]) => Promise<number>, sink: HostSink) {
+    this.#settings = settings;
+    this.#join = join;
+    this.#sink = sink;
+    this.#prng = new Prng(settings.rngSeed);
+  }
+
+  start(hasJoined: boolean): void {
+    this.#hasJoined = hasJoined;
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Follows who is there and who failed. */
+  notice(event: GossipEvent): void {
+    if (event.type === 'join') {
+      this.#present.add(event.member.name);
+      this.#failed.delete(event.member.name);
+    } else if (event.type === 'dead' || event.type === 'leave') {
+      this.#present.delete(event.member.name);
+      this.#failed.delete(event.member.name);
+      if (event.type === 'dead' && event.member.status === STATUS.dead) {
+        if (this.#failed.size >= REMEMBER_COUNT_MAX) this.#failed.delete(this.#failed.keys().next().value as string);
+        this.#failed.set(event.member.name, { address: event.member.address, atMs: performance.now() });
+      }
+    }
+  }
+
+  #schedule(): void {
+    const { rejoinIntervalMs, unref } = this.#settings;
+    if (this.#stopped || rejoinIntervalMs === 0) return;
+    const pauseMs = this.#hasJoined ? rejoinIntervalMs : Math.min(this.#pauseMs, rejoinIntervalMs);
+    this.#pauseMs *= 2;
+    // Spread over half an interval, so that both halves of a healed partition do not knock at once.
+    this.#timer = setTimeout(() => void this.#attempt(), pauseMs * (0.75 + this.#prng.unit() / 2));
+    if (unref) this.#timer.unref();
+  }
+
+  async #attempt(): Promise<void> {
+    const addresses = await this.#candidates();
+    if (addresses.length > 0 && !this.#stopped) {
+      const joined = await this.#join(addresses);
+      if (joined > 0 && !this.#hasJoined) this.#sink.log('info', { joined }, 'joined through a seed');
+      this.#hasJoined ||= joined > 0;
+    }
+    this.#schedule();
+  }
+
+  async #candidates(): Promise<Address[]> {
+    const now = performance.now();
+    for (const [name, { atMs }] of this.#failed) if (now - atMs > REMEMBER_MS) this.#failed.delete(name);
+    const isAlone = this.#present.size <= 1;
+    if (!this.#hasJoined || (isAlone && this.#failed.size === 0)) {
+      const found = await Promise.all(
+        this.#settings.seeds.map((seed) => resolveSeed(seed, this.#settings.bind.port).catch(() => [])),
+      );
+      return found.flat();
+    }
+    const failed = [...this.#failed.values()];
+    const one = failed[this.#prng.below(Math.max(1, failed.length))];
+    return one ? [one.address] : [];
+  }
+}

@@ -1,0 +1,139 @@
+import { type Arena, EXT, PROFILE, type Status } from '../kernels/contract.ts';
+import { HEADER, INTERNER, INTERNER_ENTRY, ROW, TABLE } from '../kernels/layout.ts';
+import type { MemberInfo } from '../protocol/types.ts';
+import { textOf } from '../util/bytes.ts';
+
+/** The arenas a reader needs. The engine's thread replaces them when one was grown. */
+export interface SharedArenas {
+  readonly table: Arena;
+  readonly names: Arena;
+  readonly profiles: Arena;
+  /** Section offsets of the table arena. */
+  readonly rowsOffset: number;
+  readonly orderOffset: number;
+}
+
+/** Attempts before a reader settles for its previous snapshot. Each costs one look at the sequence word. */
+const ATTEMPTS_MAX = 100_000;
+
+/**
+ * Reads the member table that an engine on another thread keeps in shared memory: no message, no waiting for that thread.
+ *
+ * The engine makes the table's sequence word odd before it changes anything (names and profiles included) and even
+ * afterwards. The reader copies the used part of the three arenas between two looks at that word and starts over
+ * if it moved. A copy is made only when the change counter moved, so reading an idle cluster costs two loads.
+ */
+export class SharedTableReader {
+  #arenas: SharedArenas;
+  #header: Uint32Array;
+  #members: readonly MemberInfo[] = [];
+  #changeCount = -1;
+
+  constructor(arenas: SharedArenas) {
+    this.#arenas = arenas;
+    this.#header = new Uint32Array(arenas.table, 0, TABLE.outOffset / 4);
+  }
+
+  /** Goes on with grown arenas. */
+  replace(arenas: SharedArenas): void {
+    this.#arenas = arenas;
+    this.#header = new Uint32Array(arenas.table, 0, TABLE.outOffset / 4);
+    this.#changeCount = -1;
+  }
+
+  /** All rows in the order of the probe list, dead and left ones included. */
+  read(): readonly MemberInfo[] {
+    const seqWord = HEADER.seq / 4;
+    const changeWord = HEADER.changeCount / 4;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const before = Atomics.load(this.#header, seqWord);
+      if (before & 1) continue;
+      const changeCount = Atomics.load(this.#header, changeWord);
+      if (changeCount === this.#changeCount) return this.#members;
+      const copy = this.#copy();
+      if (Atomics.load(this.#header, seqWord) !== before) continue;
+      this.#members = decodeRows(copy);
+      this.#changeCount = changeCount;
+      return this.#members;
+    }
+    return this.#members;
+  }
+
+  #copy(): TableCopy {
+    const { table, names, profiles, rowsOffset, orderOffset } = this.#arenas;
+    const live = this.#header[HEADER.live / 4] as number;
+    const rowTop = this.#header[TABLE.rowTop / 4] as number;
+    return {
+      rows: new DataView(table.slice(rowsOffset, rowsOffset + rowTop * ROW.stride)),
+      order: new Uint32Array(table.slice(orderOffset, orderOffset + live * 4)),
+      names: copyInterner(names),
+      profiles: copyInterner(profiles),
+    };
+  }
+}
+
+interface TableCopy {
+  readonly rows: DataView;
+  readonly order: Uint32Array;
+  readonly names: InternerCopy;
+  readonly profiles: InternerCopy;
+}
+
+interface InternerCopy {
+  readonly entries: DataView;
+  readonly heap: Uint8Array;
+}
+
+function copyInterner(arena: Arena): InternerCopy {
+  const words = new Uint32Array(arena, 0, INTERNER.headsOffset / 4);
+  const capacity = words[HEADER.capacity / 4] as number;
+  const idTop = words[INTERNER.idTop / 4] as number;
+  const bucketCount = words[INTERNER.bucketCount / 4] as number;
+  const heapTop = words[INTERNER.heapTop / 4] as number;
+  const entriesOffset = INTERNER.bucketsOffset + bucketCount * 4;
+  const heapOffset = (entriesOffset + capacity * INTERNER_ENTRY.stride + 7) & ~7;
+  return {
+    entries: new DataView(arena.slice(entriesOffset, entriesOffset + idTop * INTERNER_ENTRY.stride)),
+    heap: new Uint8Array(arena.slice(heapOffset, heapOffset + heapTop)),
+  };
+}
+
+function bytesOfId(interner: InternerCopy, id: number): Uint8Array {
+  const at = (id - 1) * INTERNER_ENTRY.stride;
+  const offset = interner.entries.getUint32(at + INTERNER_ENTRY.offset, true);
+  const length = interner.entries.getUint32(at + INTERNER_ENTRY.length, true);
+  return interner.heap.subarray(offset, offset + length);
+}
+
+function decodeRows(copy: TableCopy): readonly MemberInfo[] {
+  const members: MemberInfo[] = [];
+  for (const slot of copy.order) {
+    const at = slot * ROW.stride;
+    const ext = copy.rows.getUint32(at + ROW.ext, true);
+    const profile = bytesOfId(copy.profiles, copy.rows.getUint32(at + ROW.profileId, true));
+    members.push({
+      name: textOf(bytesOfId(copy.names, copy.rows.getUint32(at + ROW.nameId, true))),
+      incarnation: copy.rows.getUint32(at + ROW.incarnation, true),
+      status: copy.rows.getUint8(at + ROW.status) as Status,
+      statusSinceMs: copy.rows.getFloat64(at + ROW.statusSinceMs, true),
+      stalled: (ext & EXT.stalled) !== 0,
+      extended: (ext & EXT.present) !== 0,
+      ...decodeProfile(profile),
+    });
+  }
+  return members;
+}
+
+/** Address, metadata and versions of an interned profile. The metadata is a copy. */
+export function decodeProfile(profile: Uint8Array): Pick<MemberInfo, 'address' | 'meta' | 'vsn'> {
+  const ipLength = profile[PROFILE.ipLength] as number;
+  const ipEnd = PROFILE.ip + ipLength;
+  return {
+    address: {
+      ip: profile.slice(PROFILE.ip, ipEnd),
+      port: ((profile[PROFILE.port] as number) << 8) | (profile[PROFILE.port + 1] as number),
+    },
+    meta: profile.slice(ipEnd),
+    vsn: Array.from(profile.subarray(PROFILE.vsn, PROFILE.vsn + 6)),
+  };
+}
