@@ -27,7 +27,7 @@ const U16 = 65535;
 const U32 = 4294967295;
 const EMPTY = new Uint8Array(0);
 
-/** Decodes the message at `bytes[start, end)`, type byte included. Not for compound (compound.ts) or push/pull (push-pull.ts). */
+/** Decodes the message at `bytes[start, end)`, type byte included. Not for compound (compound.ts) or push/pull (stream-body.ts). */
 export function decodeMessage(bytes: Uint8Array, start = 0, end = bytes.length): Message | number {
   if (start >= end) return -REJECT.empty;
   const reader = new MsgpackReader(bytes, start + 1, end);

@@ -66,6 +66,12 @@ export class PacketSeal {
     return this.#labelHeader.length + (this.#key() ? encryptionOverheadBytes(this.#version) : 0);
   }
 
+  /** The same for gossip packets, which leave room for encryption whenever there is a key (§14.1). */
+  get gossipOverheadBytes(): number {
+    const keyring = this.#options.keyring;
+    return this.#labelHeader.length + (keyring && keyring.size > 0 ? encryptionOverheadBytes(this.#version) : 0);
+  }
+
   /**
    * Takes label and encryption off a datagram. Returns what is inside (a view of `bytes`, or a new array when it was
    * encrypted), or -REJECT. Never throws.
