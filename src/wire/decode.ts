@@ -25,7 +25,7 @@ export type Message =
 const U8 = 255;
 const U16 = 65535;
 const U32 = 4294967295;
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Decodes the message at `bytes[start, end)`, type byte included. Not for compound (compound.ts) or push/pull (stream-body.ts). */
 export function decodeMessage(bytes: Uint8Array, start = 0, end = bytes.length): Message | number {

@@ -16,7 +16,7 @@ import { BodyScan, isStreamType, STREAM_LIMITS, type StreamLimits } from './stre
  */
 
 const FRAME_HEADER_BYTES = 5;
-const NONE = new Uint8Array(0);
+const NONE: Uint8Array = new Uint8Array(0);
 
 /** Wraps messages for a stream. Makes the readers too, because an error answer has to be wrapped. */
 export class StreamSeal {
