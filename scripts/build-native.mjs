@@ -29,7 +29,14 @@ function newestSource() {
     if (stat.isDirectory()) for (const name of readdirSync(path)) visit(join(path, name));
     else newest = Math.max(newest, stat.mtimeMs);
   };
-  for (const part of ['native/addon.cpp', 'native/binding', 'native/kernels', 'native/io', 'CMakeLists.txt', 'binding.gyp']) {
+  for (const part of [
+    'native/addon.cpp',
+    'native/binding',
+    'native/kernels',
+    'native/io',
+    'CMakeLists.txt',
+    'binding.gyp',
+  ]) {
     if (existsSync(join(root, part))) visit(join(root, part));
   }
   return newest;
@@ -69,7 +76,8 @@ for (const [name, build] of Object.entries({ cmake, gyp })) {
   const started = performance.now();
   const result = build();
   if (result.ok && existsSync(RESULTS[name])) {
-    for (const [other, file] of Object.entries(RESULTS)) if (other !== name && !isFresh(file, newest)) rmSync(file, { force: true });
+    for (const [other, file] of Object.entries(RESULTS))
+      if (other !== name && !isFresh(file, newest)) rmSync(file, { force: true });
     console.log(`native: built with ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     process.exit(0);
   }
@@ -78,9 +86,14 @@ for (const [name, build] of Object.entries({ cmake, gyp })) {
 
 // A broken source must not look like a missing compiler: whoever has the tools sees what they said.
 for (const { name, output, missing } of failures) {
-  const compileError = output.split('\n').filter((line) => /error[: ]/i.test(line) && !/gyp ERR! (stack|cwd|node|not ok)/.test(line));
-  if (!missing && compileError.length > 0) console.error(`native: ${name} failed:\n${compileError.slice(0, 20).join('\n')}`);
+  const compileError = output
+    .split('\n')
+    .filter((line) => /error[: ]/i.test(line) && !/gyp ERR! (stack|cwd|node|not ok)/.test(line));
+  if (!missing && compileError.length > 0)
+    console.error(`native: ${name} failed:\n${compileError.slice(0, 20).join('\n')}`);
 }
 for (const file of Object.values(RESULTS)) if (!isFresh(file, newest)) rmSync(file, { force: true });
-console.log('native: no addon could be built (a C++20 compiler with cmake, or make and python3, is needed): the pure-TypeScript twins serve');
+console.log(
+  'native: no addon could be built (a C++20 compiler with cmake, or make and python3, is needed): the pure-TypeScript twins serve',
+);
 process.exit(process.env.HEARSAY_BACKEND === 'native' ? 1 : 0);

@@ -56,7 +56,9 @@ const jobs = fix
 let failed = 0;
 for (const result of await Promise.all(jobs.map((job) => job()))) {
   if (!result.ok) failed++;
-  console.log(`${result.ok ? 'ok  ' : 'FAIL'} ${result.title}${result.output.startsWith('skipped') ? ` (${result.output.trim()})` : ''}`);
+  console.log(
+    `${result.ok ? 'ok  ' : 'FAIL'} ${result.title}${result.output.startsWith('skipped') ? ` (${result.output.trim()})` : ''}`,
+  );
   if (!result.ok) console.log(result.output.trimEnd());
 }
 process.exit(failed === 0 ? 0 : 1);

@@ -22,7 +22,8 @@ export function abiDifferences(theirs: Abi, ours: Abi = ownAbi()): string[] {
   const b = flatten(ours);
   const lines: string[] = [];
   for (const key of new Set([...a.keys(), ...b.keys()])) {
-    if (a.get(key) !== b.get(key)) lines.push(`${key} is ${a.get(key) ?? 'missing'} in C++, ${b.get(key) ?? 'missing'} in TypeScript`);
+    if (a.get(key) !== b.get(key))
+      lines.push(`${key} is ${a.get(key) ?? 'missing'} in C++, ${b.get(key) ?? 'missing'} in TypeScript`);
   }
   return lines;
 }
@@ -30,7 +31,8 @@ export function abiDifferences(theirs: Abi, ours: Abi = ownAbi()): string[] {
 function flatten(abi: Abi): Map<string, number | string> {
   const flat = new Map<string, number | string>();
   for (const [name, value] of Object.entries(abi)) {
-    if (typeof value === 'object') for (const [key, number] of Object.entries(value)) flat.set(`${name}.${key}`, number);
+    if (typeof value === 'object')
+      for (const [key, number] of Object.entries(value)) flat.set(`${name}.${key}`, number);
     else flat.set(name, value);
   }
   return flat;

@@ -42,7 +42,9 @@ export function loadNativeFrom(candidates: readonly string[], warn: (message: st
     warn(problem);
     problems.push(problem);
   }
-  return { problem: problems.length > 0 ? problems.join('; ') : 'no addon is built for this platform (run `make native`)' };
+  return {
+    problem: problems.length > 0 ? problems.join('; ') : 'no addon is built for this platform (run `make native`)',
+  };
 }
 
 function tryLoad(path: string): NativeAddon | string {
@@ -75,9 +77,14 @@ export function nativeClass<Handle, Args extends readonly unknown[]>(name: strin
   const { addon, problem } = loadNative();
   const found = addon?.[name];
   if (typeof found !== 'function') {
-    throw new HearsayError('ERR_BACKEND_UNAVAILABLE', `native ${name}: ${problem ?? 'not part of the addon on this platform'}`);
+    throw new HearsayError(
+      'ERR_BACKEND_UNAVAILABLE',
+      `native ${name}: ${problem ?? 'not part of the addon on this platform'}`,
+    );
   }
-  return found as new (...args: Args) => Handle;
+  return found as new (
+    ...args: Args
+  ) => Handle;
 }
 
 /** True when the addon is loaded and has this class. */
