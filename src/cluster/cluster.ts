@@ -129,7 +129,11 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
    * packet (ERR_MESSAGE_TOO_LARGE otherwise). `reliable`: over a stream, up to 20 MiB; resolves when it was written, rejects with
    * ERR_STREAM_FAILED when it could not be. `to` is a member, its name, or an "ip:port".
    */
-  async send(to: Member | string, data: Uint8Array | string, options: { readonly reliable?: boolean } = {}): Promise<void> {
+  async send(
+    to: Member | string,
+    data: Uint8Array | string,
+    options: { readonly reliable?: boolean } = {},
+  ): Promise<void> {
     const target = typeof to === 'string' ? to : to.name;
     await this.#call('send', target, bytesOfData(data), options.reliable ?? false);
   }
@@ -177,7 +181,10 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   events(options: { readonly signal?: AbortSignal; readonly capacity?: number } = {}): EventBuffer<ClusterEvent> {
     const { signal, capacity = EVENT_BUFFER_DEFAULT } = options;
     if (!Number.isInteger(capacity) || capacity < 1) {
-      throw new HearsayError('ERR_ARGUMENT_INVALID', `capacity: expected a whole number from 1 up, got ${String(capacity)}`);
+      throw new HearsayError(
+        'ERR_ARGUMENT_INVALID',
+        `capacity: expected a whole number from 1 up, got ${String(capacity)}`,
+      );
     }
     const close = (): void => buffer.close();
     const buffer = new EventBuffer<ClusterEvent>(capacity, () => {
@@ -264,10 +271,16 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
       case 'done':
         return;
       case 'probe':
-        if (probeChannel.hasSubscribers) probeChannel.publish({ cluster: this.name, member: event.member.name, rttMs: event.rttMs });
+        if (probeChannel.hasSubscribers)
+          probeChannel.publish({ cluster: this.name, member: event.member.name, rttMs: event.rttMs });
         return;
       case 'message': {
-        const message = { from: event.from, address: formatAddress(event.address), data: event.payload, via: event.via };
+        const message = {
+          from: event.from,
+          address: formatAddress(event.address),
+          data: event.payload,
+          via: event.via,
+        };
         this.#publish({ type: 'message', message });
         this.emit('message', message);
         return;

@@ -48,7 +48,10 @@ export type ClusterEventName = keyof ClusterEventMap;
 
 /** What `cluster.events()` yields: the event's name and its one argument. */
 export type ClusterEvent =
-  | { readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'dead' | 'leave' | 'stall' | 'resume'; readonly member: Member }
+  | {
+      readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'dead' | 'leave' | 'stall' | 'resume';
+      readonly member: Member;
+    }
   | { readonly type: 'message'; readonly message: Message }
   | { readonly type: 'conflict'; readonly conflict: Conflict };
 

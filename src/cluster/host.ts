@@ -7,16 +7,16 @@ import type { StreamConnection, Transport } from '../transport/transport.ts';
 import { type Address, addressEquals, formatAddress, parseAddress, parseIp } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
-import { StreamReader } from '../wire/stream.ts';
+import type { StreamReader } from '../wire/stream.ts';
 import { acquireKernels } from './acquire-kernels.ts';
 import { engineConfig } from './engine-config.ts';
 import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
+import { openTransport } from './open-transport.ts';
 import type { HostHooks, HostSettings } from './options.ts';
 import { Rejoiner } from './rejoiner.ts';
 import { advertisedIp, resolveSeed } from './resolve.ts';
 import type { SharedArenas } from './shared-table.ts';
 import type { ClusterStats } from './stats.ts';
-import { openTransport } from './open-transport.ts';
 
 /** How long a join command may take in all, ms: the stream timeout of the slowest seed plus connecting. */
 const PING_TIMEOUT_MS = 5000;
@@ -141,7 +141,9 @@ export class ClusterHost {
     return command(...args);
   }
 
-  readonly #commands: { [K in HostCommandName]: (...args: HostCommands[K]['args']) => Promise<HostCommands[K]['answer']> } = {
+  readonly #commands: {
+    [K in HostCommandName]: (...args: HostCommands[K]['args']) => Promise<HostCommands[K]['answer']>;
+  } = {
     join: async (seeds) => {
       const { joined, problems } = await this.#join(seeds);
       if (joined === 0) throw joinFailed(seeds, problems);
@@ -163,7 +165,8 @@ export class ClusterHost {
       return undefined;
     },
     ping: async (name) => {
-      if (!this.#engine.member(name)) throw new HearsayError('ERR_MEMBER_UNKNOWN', `ping: no member is named ${JSON.stringify(name)}`);
+      if (!this.#engine.member(name))
+        throw new HearsayError('ERR_MEMBER_UNKNOWN', `ping: no member is named ${JSON.stringify(name)}`);
       const sent = performance.now();
       const outcome = await this.#command((now) => this.#engine.ping(now, name), PING_TIMEOUT_MS);
       if (!outcome.ok) throw new HearsayError('ERR_TIMEOUT', `ping ${name}: no answer`);
@@ -232,7 +235,8 @@ export class ClusterHost {
     if (!this.#shared) return;
     const { table, names, profiles } = this.#kernels;
     const known = this.#arenas;
-    if (known && known.table === table.arena && known.names === names.arena && known.profiles === profiles.arena) return;
+    if (known && known.table === table.arena && known.names === names.arena && known.profiles === profiles.arena)
+      return;
     const isFirst = known === undefined;
     this.#arenas = this.arenas();
     if (!isFirst) this.#sink.arenas(this.#arenas);
@@ -298,7 +302,10 @@ export class ClusterHost {
     if (!advertise) return { ip: advertisedIp(bound.ip), port: bound.port };
     const ip = parseIp(advertise.host);
     if (!ip) {
-      throw new HearsayError('ERR_CONFIG_INVALID', `advertise: expected an IP address, got ${JSON.stringify(advertise.host)}`);
+      throw new HearsayError(
+        'ERR_CONFIG_INVALID',
+        `advertise: expected an IP address, got ${JSON.stringify(advertise.host)}`,
+      );
     }
     return { ip, port: advertise.port === 0 ? bound.port : advertise.port };
   }
@@ -306,7 +313,8 @@ export class ClusterHost {
   /** Carries a stream exchange of ours out. */
   async #exchange(request: StreamRequest): Promise<void> {
     const fail = (error: unknown): void => {
-      if (!this.#stopped) this.#turn((now) => this.#engine.handleStreamFailure(now, request.id, (error as Error).message));
+      if (!this.#stopped)
+        this.#turn((now) => this.#engine.handleStreamFailure(now, request.id, (error as Error).message));
     };
     let connection: StreamConnection;
     try {
@@ -333,9 +341,11 @@ export class ClusterHost {
     connection.onData((chunk) => {
       const step = reader.push(chunk);
       if (step === 'more') return;
-      finish('message' in step ? step.message : new Error(step.text));
+      finish(step.kind === 'message' ? step.message : new Error(step.text));
     });
-    connection.onEnd((error) => finish(error ?? (request.expectsReply ? new Error('closed before it answered') : new Uint8Array(0))));
+    connection.onEnd((error) =>
+      finish(error ?? (request.expectsReply ? new Error('closed before it answered') : new Uint8Array(0))),
+    );
     connection.write(request.bytes);
     if (!request.expectsReply) connection.end();
   }
@@ -354,9 +364,10 @@ export class ClusterHost {
       if (isOver) return;
       const step = reader.push(chunk);
       if (step === 'more') return;
-      if ('message' in step) answer(this.#turn((now) => this.#engine.handleStream(now, connection.remote, step.message)).bytes);
+      if (step.kind === 'message')
+        answer(this.#turn((now) => this.#engine.handleStream(now, connection.remote, step.message)).bytes);
       else {
-        this.#engine.noteStreamError(step.code);
+        this.#engine.noteStreamError(step.error);
         answer(step.answer);
       }
     });
@@ -403,7 +414,11 @@ function targetAddress(text: string): Address {
   try {
     return parseAddress(text);
   } catch (cause) {
-    throw new HearsayError('ERR_MEMBER_UNKNOWN', `no member is named ${JSON.stringify(text)}, and it is no "ip:port" either`, { cause });
+    throw new HearsayError(
+      'ERR_MEMBER_UNKNOWN',
+      `no member is named ${JSON.stringify(text)}, and it is no "ip:port" either`,
+      { cause },
+    );
   }
 }
 

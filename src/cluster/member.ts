@@ -1,4 +1,4 @@
-import { type Status, STATUS } from '../kernels/contract.ts';
+import { STATUS, type Status } from '../kernels/contract.ts';
 import type { MemberInfo } from '../protocol/types.ts';
 import { formatAddress, socketHost } from '../util/address.ts';
 

@@ -18,7 +18,8 @@ export async function openTransport(
   if (!ip) throw new HearsayError('ERR_RESOLVE_FAILED', `bind: ${JSON.stringify(settings.bind.host)} has no address`);
   // 'js' means no native code at all, so that the fallback is what is tested.
   const wantsNative = settings.transport === 'batched' || (settings.transport === 'auto' && settings.backend !== 'js');
-  const native = wantsNative && hasNativeClass('UdpSocket') ? nativeClass<NativeUdpSocket, UdpArgs>('UdpSocket') : undefined;
+  const native =
+    wantsNative && hasNativeClass('UdpSocket') ? nativeClass<NativeUdpSocket, UdpArgs>('UdpSocket') : undefined;
   const transport = new NetTransport({ bind: { ip, port: settings.bind.port }, udp: settings.transport, native });
   if (settings.unref) transport.unref();
   return { transport, packets: transport.udp };

@@ -134,7 +134,11 @@ export interface HostHooks {
 const INLINE_ONLY = ['aliveFilter', 'mergeFilter', 'localState', 'mergeRemoteState'] as const;
 
 /** Checks the options and lists every problem at once (ERR_CONFIG_INVALID). */
-export function resolveOptions(options: ClusterOptions): { settings: HostSettings; hooks: HostHooks; thread: 'worker' | 'inline' } {
+export function resolveOptions(options: ClusterOptions): {
+  settings: HostSettings;
+  hooks: HostHooks;
+  thread: 'worker' | 'inline';
+} {
   const problems: string[] = [];
   const problem = (field: string, value: unknown, expected: string): void => {
     problems.push(`${field}: expected ${expected}, got ${describe(value)}`);
@@ -155,14 +159,16 @@ export function resolveOptions(options: ClusterOptions): { settings: HostSetting
   const profile = options.profile ?? 'lan';
   if (!['lan', 'wan', 'local'].includes(profile)) problem('profile', profile, "'lan', 'wan' or 'local'");
   const backend = options.backend;
-  if (backend !== undefined && !['auto', 'native', 'js'].includes(backend)) problem('backend', backend, "'auto', 'native' or 'js'");
+  if (backend !== undefined && !['auto', 'native', 'js'].includes(backend))
+    problem('backend', backend, "'auto', 'native' or 'js'");
   const custom = typeof options.transport === 'object';
   if (!custom && !['auto', 'dgram', 'batched'].includes((options.transport as string | undefined) ?? 'auto')) {
     problem('transport', options.transport, "'auto', 'dgram', 'batched' or a Transport");
   }
   if (thread === 'worker') {
     for (const field of INLINE_ONLY) {
-      if (options[field]) problem(field, 'a function', "thread: 'inline' (functions cannot cross to the engine's thread)");
+      if (options[field])
+        problem(field, 'a function', "thread: 'inline' (functions cannot cross to the engine's thread)");
     }
     if (custom) problem('transport', 'an object', "thread: 'inline' (objects cannot cross to the engine's thread)");
   }
@@ -170,14 +176,17 @@ export function resolveOptions(options: ClusterOptions): { settings: HostSetting
   if (typeof label !== 'string' || bytesOf(label).length > 255) problem('label', label, 'at most 255 bytes of text');
   const keys = (options.keys ?? []).map((key, i) => {
     const bytes = typeof key === 'string' ? Buffer.from(key, 'base64') : key;
-    if (![16, 24, 32].includes(bytes.length)) problem(`keys[${i}]`, `${bytes.length} bytes`, '16, 24 or 32 bytes, or their base64');
+    if (![16, 24, 32].includes(bytes.length))
+      problem(`keys[${i}]`, `${bytes.length} bytes`, '16, 24 or 32 bytes, or their base64');
     return new Uint8Array(bytes);
   });
   const protocolVersion = options.protocolVersion ?? 2;
-  if (!isIntegerWithin(protocolVersion, 1, 5)) problem('protocolVersion', protocolVersion, 'a whole number from 1 to 5');
+  if (!isIntegerWithin(protocolVersion, 1, 5))
+    problem('protocolVersion', protocolVersion, 'a whole number from 1 to 5');
   for (const field of ['stallAfterMs', 'rejoinIntervalMs'] as const) {
     const value = options[field];
-    if (value !== undefined && !isIntegerWithin(value, 0, 2 ** 31 - 1)) problem(field, value, 'a whole number of ms, 0 = off');
+    if (value !== undefined && !isIntegerWithin(value, 0, 2 ** 31 - 1))
+      problem(field, value, 'a whole number of ms, 0 = off');
   }
   const rngSeed = options.rngSeed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   if (!isIntegerWithin(rngSeed, 0, 2 ** 32 - 1)) problem('rngSeed', rngSeed, 'a whole number from 0 to 2^32 - 1');

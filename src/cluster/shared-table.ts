@@ -1,3 +1,4 @@
+import { internerSections } from '../kernels/arenas/interner.ts';
 import { type Arena, EXT, PROFILE, type Status } from '../kernels/contract.ts';
 import { HEADER, INTERNER, INTERNER_ENTRY, ROW, TABLE } from '../kernels/layout.ts';
 import type { MemberInfo } from '../protocol/types.ts';
@@ -85,16 +86,13 @@ interface InternerCopy {
 }
 
 function copyInterner(arena: Arena): InternerCopy {
+  const { entriesOffset, heapOffset } = internerSections(arena);
   const words = new Uint32Array(arena, 0, INTERNER.headsOffset / 4);
-  const capacity = words[HEADER.capacity / 4] as number;
-  const idTop = words[INTERNER.idTop / 4] as number;
-  const bucketCount = words[INTERNER.bucketCount / 4] as number;
-  const heapTop = words[INTERNER.heapTop / 4] as number;
-  const entriesOffset = INTERNER.bucketsOffset + bucketCount * 4;
-  const heapOffset = (entriesOffset + capacity * INTERNER_ENTRY.stride + 7) & ~7;
+  const entriesEnd = entriesOffset + (words[INTERNER.idTop / 4] as number) * INTERNER_ENTRY.stride;
+  const heapEnd = heapOffset + (words[INTERNER.heapTop / 4] as number);
   return {
-    entries: new DataView(arena.slice(entriesOffset, entriesOffset + idTop * INTERNER_ENTRY.stride)),
-    heap: new Uint8Array(arena.slice(heapOffset, heapOffset + heapTop)),
+    entries: new DataView(arena.slice(entriesOffset, entriesEnd)),
+    heap: new Uint8Array(arena.slice(heapOffset, heapEnd)),
   };
 }
 

@@ -1,7 +1,16 @@
 import { Worker } from 'node:worker_threads';
 import type { MemberInfo } from '../protocol/types.ts';
 import { type ErrorCode, HearsayError } from '../util/errors.ts';
-import type { FromWorker, HostCommandName, HostCommands, HostHello, HostLink, HostSink, ToWorker, WireError } from './link.ts';
+import type {
+  FromWorker,
+  HostCommandName,
+  HostCommands,
+  HostHello,
+  HostLink,
+  HostSink,
+  ToWorker,
+  WireError,
+} from './link.ts';
 import type { HostSettings } from './options.ts';
 import { type SharedArenas, SharedTableReader } from './shared-table.ts';
 
@@ -27,7 +36,13 @@ export class WorkerLink implements HostLink {
   #nextId = 1;
   #closing = false;
 
-  private constructor(worker: Worker, hello: HostHello, arenas: SharedArenas, sink: HostSink, beatTimer: NodeJS.Timeout | undefined) {
+  private constructor(
+    worker: Worker,
+    hello: HostHello,
+    arenas: SharedArenas,
+    sink: HostSink,
+    beatTimer: NodeJS.Timeout | undefined,
+  ) {
     this.#worker = worker;
     this.hello = hello;
     this.#reader = new SharedTableReader(arenas);
@@ -72,13 +87,15 @@ export class WorkerLink implements HostLink {
         fail(new HearsayError('ERR_WORKER_FAILED', `the engine's thread failed: ${cause.message}`, { cause }));
       });
       worker.on('exit', (code) => {
-        if (!link || !link.#closing) fail(new HearsayError('ERR_WORKER_FAILED', `the engine's thread ended unexpectedly (exit code ${code})`));
+        if (!link || !link.#closing)
+          fail(new HearsayError('ERR_WORKER_FAILED', `the engine's thread ended unexpectedly (exit code ${code})`));
       });
     });
   }
 
   call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
-    if (this.#closing) return Promise.reject(new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one'));
+    if (this.#closing)
+      return Promise.reject(new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one'));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
