@@ -49,8 +49,15 @@ export class EventLog<E> {
       };
       const timer = setTimeout(() => {
         this.#waiters.delete(waiter);
-        const last = this.#events.slice(since).slice(-12).map((event) => `  ${brief(event)}`);
-        reject(new Error(`${this.#owner}: no ${what} within ${withinMs} ms; since then it saw\n${last.join('\n') || '  nothing'}`));
+        const last = this.#events
+          .slice(since)
+          .slice(-12)
+          .map((event) => `  ${brief(event)}`);
+        reject(
+          new Error(
+            `${this.#owner}: no ${what} within ${withinMs} ms; since then it saw\n${last.join('\n') || '  nothing'}`,
+          ),
+        );
       }, withinMs);
       this.#waiters.add(waiter);
     });
@@ -61,6 +68,8 @@ function brief(event: unknown): string {
   const text =
     typeof event === 'string'
       ? event
-      : JSON.stringify(event, (_key, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value));
+      : JSON.stringify(event, (_key, value: unknown) =>
+          value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+        );
   return text.length > 240 ? `${text.slice(0, 240)}...` : text;
 }

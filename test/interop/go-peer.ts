@@ -21,11 +21,18 @@ interface GoLine {
   readonly node?: string;
   readonly name?: string;
   readonly state?: string;
+  readonly from?: string;
   readonly text?: string;
   readonly level?: string;
   readonly bytes?: string;
   readonly member?: GoMember;
   readonly memberlist?: string;
+}
+
+export interface TableEntry {
+  readonly name: string;
+  readonly state: string;
+  readonly incarnation: number;
 }
 
 interface Pending {
@@ -86,8 +93,9 @@ export class GoHost {
   /** Starts a node on a free port of 127.0.0.1 and joins it through the seeds, if any. */
   async node(settings: PeerSettings): Promise<GoNode> {
     const events = new EventLog<PeerEvent>(`memberlist ${settings.name}`);
-    this.#nodes.set(settings.name, events);
-    const { name, seeds = [], meta, keys, delegateVersions: dv, port = 0, ...rest } = settings;
+    const handle = `${settings.name}#${this.#nodes.size}`;
+    this.#nodes.set(handle, events);
+    const { name, seeds = [], meta, keys, delegateVersions: dv, port = 0, host = '127.0.0.1', ...rest } = settings;
     const config = {
       ...rest,
       watchMs: 20,
@@ -95,9 +103,15 @@ export class GoHost {
       keys: (keys ?? []).map(hex),
       ...(dv ? { delegateMin: dv.min, delegateMax: dv.max, delegateCur: dv.current } : {}),
     };
-    const self = (await this.command('start', { node: name, bind: '127.0.0.1', port, config })) as GoMember;
-    const node = new GoNode(this, self, events);
-    if (seeds.length > 0) await node.join(seeds);
+    const self = (await this.command('start', { node: handle, name, bind: host, port, config })) as GoMember;
+    const node = new GoNode(this, handle, self, events);
+    if (seeds.length === 0) return node;
+    try {
+      await node.join(seeds);
+    } catch (error) {
+      await node.kill();
+      throw error;
+    }
     return node;
   }
 
@@ -126,16 +140,18 @@ export class GoNode implements Peer {
   readonly address: string;
   readonly events: EventLog<PeerEvent>;
   readonly #host: GoHost;
+  readonly #handle: string;
 
-  constructor(host: GoHost, self: GoMember, events: EventLog<PeerEvent>) {
+  constructor(host: GoHost, handle: string, self: GoMember, events: EventLog<PeerEvent>) {
     this.#host = host;
+    this.#handle = handle;
     this.name = self.name;
     this.address = `${self.host}:${self.port}`;
     this.events = events;
   }
 
   #command(cmd: string, fields: Record<string, unknown> = {}): Promise<unknown> {
-    return this.#host.command(cmd, { node: this.name, ...fields });
+    return this.#host.command(cmd, { node: this.#handle, ...fields });
   }
 
   async join(addresses: readonly string[]): Promise<number> {
@@ -143,7 +159,15 @@ export class GoNode implements Peer {
   }
 
   async members(): Promise<MemberView[]> {
-    return ((await this.#command('members')) as GoMember[]).map(toView);
+    const [members, table] = await Promise.all([this.#command('members'), this.table()]);
+    const states = new Map(table.map((entry) => [entry.name, entry.state]));
+    return (members as GoMember[]).map((m) => ({ ...toView(m), state: states.get(m.name) ?? 'unknown' }));
+  }
+
+  async incarnation(name: string): Promise<number> {
+    const entry = (await this.table()).find((e) => e.name === name);
+    if (!entry) throw new Error(`${this.name} does not know ${name}`);
+    return entry.incarnation;
   }
 
   async setMeta(meta: Uint8Array): Promise<void> {
@@ -178,6 +202,11 @@ export class GoNode implements Peer {
     await this.#command('removeKey', { key: hex(key) });
   }
 
+  /** What its table really holds, dead and left members included. */
+  async table(): Promise<TableEntry[]> {
+    return (await this.#command('table')) as TableEntry[];
+  }
+
   /** memberlist's awareness score, 0 = healthy. */
   async health(): Promise<number> {
     return (await this.#command('health')) as number;
@@ -206,12 +235,17 @@ function toView(member: GoMember): MemberView {
 
 function toEvent(line: GoLine): PeerEvent | undefined {
   const { event, member, text = '' } = line;
-  if (member && (event === 'join' || event === 'update')) return { type: event, name: member.name, member: toView(member) };
+  if (member && (event === 'join' || event === 'update'))
+    return { type: event, name: member.name, member: toView(member) };
   if (member && event === 'leave') {
     // memberlist has one event for both; the state that it had set before tells them apart.
     return { type: member.state === 'left' ? 'leave' : 'dead', name: member.name, member: toView(member) };
   }
-  if (event === 'state') return { type: line.state === 'suspect' ? 'suspect' : 'alive', name: line.name ?? '' };
+  // Dead and left have an event of their own.
+  if (event === 'state' && line.state === 'suspect') return { type: 'suspect', name: line.name ?? '' };
+  if (event === 'state' && line.state === 'alive' && line.from === 'suspect')
+    return { type: 'alive', name: line.name ?? '' };
+  if (event === 'state') return undefined;
   if (event === 'message') return { type: 'message', bytes: new Uint8Array(Buffer.from(line.bytes ?? '', 'hex')) };
   if (event === 'refuted') return { type: 'refuted', text };
   if (event === 'log') return { type: 'log', text: `[${line.level}] ${text}` };

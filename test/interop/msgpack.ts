@@ -2,7 +2,15 @@
  * A second, small msgpack for these tests, independent of the library's own: what it writes is the old "raw" family that all
  * memberlist and Serf releases read (protocol §3).
  */
-export type Value = null | boolean | number | bigint | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value };
+export type Value =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly Value[]
+  | { readonly [key: string]: Value };
 
 export function encode(value: Value): Uint8Array {
   const parts: Uint8Array[] = [];

@@ -34,6 +34,12 @@ export class OurNode implements Peer {
     return this.cluster.members().map(toView);
   }
 
+  async incarnation(name: string): Promise<number> {
+    const member = this.cluster.member(name);
+    if (!member) throw new Error(`${this.name} does not know ${name}`);
+    return member.incarnation;
+  }
+
   async setMeta(meta: Uint8Array): Promise<void> {
     await this.cluster.setMeta(meta);
   }
@@ -69,14 +75,15 @@ export class OurNode implements Peer {
 
 /** The options that this library's users would write for these settings. */
 export function toOptions(settings: PeerSettings): ClusterOptions {
-  const { name, seeds = [], profile = 'local', port = 0, advertisePort } = settings;
-  const { probeIntervalMs, probeTimeoutMs, gossipIntervalMs, pushPullIntervalMs, suspicionMult, compression } = settings;
+  const { name, seeds = [], profile = 'local', host = '127.0.0.1', port = 0, advertisePort } = settings;
+  const { probeIntervalMs, probeTimeoutMs, gossipIntervalMs, pushPullIntervalMs, suspicionMult, compression } =
+    settings;
   return {
     name,
     seeds,
     profile,
     requireJoin: seeds.length > 0,
-    bind: { host: '127.0.0.1', port },
+    bind: { host, port },
     tuning: {
       ...(probeIntervalMs === undefined ? {} : { probeIntervalMs }),
       ...(probeTimeoutMs === undefined ? {} : { probeTimeoutMs }),

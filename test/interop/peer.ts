@@ -11,7 +11,11 @@ export interface MemberView {
 
 /** What a peer reports. 'leave' is a graceful leave, 'dead' a failure. */
 export type PeerEvent =
-  | { readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'leave' | 'dead'; readonly name: string; readonly member?: MemberView }
+  | {
+      readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'leave' | 'dead';
+      readonly name: string;
+      readonly member?: MemberView;
+    }
   | { readonly type: 'message'; readonly bytes: Uint8Array; readonly from?: string; readonly via?: string }
   | { readonly type: 'refuted' | 'log'; readonly text: string }
   | { readonly type: 'conflict' | 'other'; readonly text: string };
@@ -26,6 +30,9 @@ export interface PeerSettings {
   readonly label?: string;
   readonly compression?: boolean;
   readonly advertisePort?: number;
+  /** Loopback address to bind to; default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 0: a free one. */
   readonly port?: number;
   readonly probeIntervalMs?: number;
   readonly probeTimeoutMs?: number;
@@ -47,6 +54,8 @@ export interface Peer {
   readonly events: EventLog<PeerEvent>;
   /** Alive and suspect members, itself included. */
   members(): Promise<MemberView[]>;
+  /** The incarnation of a member as this peer knows it. */
+  incarnation(name: string): Promise<number>;
   setMeta(meta: Uint8Array): Promise<void>;
   send(to: string, bytes: Uint8Array, options: { reliable: boolean }): Promise<void>;
   broadcast(bytes: Uint8Array): Promise<void>;

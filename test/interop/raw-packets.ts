@@ -3,7 +3,17 @@ import { connect } from 'node:net';
 import { decode, encode, type Value } from './msgpack.ts';
 
 /** Type bytes of memberlist's messages (protocol §4.1) that these tests forge or read. */
-export const TYPE = { ping: 0, indirectPing: 1, ack: 2, suspect: 3, alive: 4, dead: 5, nack: 11, crc: 12, compound: 7 } as const;
+export const TYPE = {
+  ping: 0,
+  indirectPing: 1,
+  ack: 2,
+  suspect: 3,
+  alive: 4,
+  dead: 5,
+  nack: 11,
+  crc: 12,
+  compound: 7,
+} as const;
 
 export function message(type: number, body: { readonly [key: string]: Value }): Uint8Array {
   return Buffer.concat([Uint8Array.of(type), encode(body)]);

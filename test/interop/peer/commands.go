@@ -35,7 +35,7 @@ func forget(name string) {
 // run carries out one command.
 func run(c command) (any, error) {
 	if c.Cmd == "start" {
-		n, err := start(c.Node, c.Bind, c.Port, c.Config)
+		n, err := start(c.Node, c.Name, c.Bind, c.Port, c.Config)
 		if err != nil {
 			return nil, err
 		}
@@ -65,6 +65,8 @@ func run(c command) (any, error) {
 			list = append(list, show(m))
 		}
 		return list, nil
+	case "table":
+		return table(n.list), nil
 	case "setMeta":
 		meta, err := hex.DecodeString(c.Bytes)
 		if err != nil {

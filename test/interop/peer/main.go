@@ -2,8 +2,9 @@
 // standard input and writes answers and events as JSON lines on standard output. Several nodes can live in one process.
 //
 // A command is {"id": 1, "cmd": "join", "node": "g1", ...}; its answer {"id": 1, "ok": true, "result": ...} or
-// {"id": 1, "ok": false, "error": "..."}. Everything with an "event" field was not asked for. The program ends when its
-// input does, without a leave: to the other members that is a crash.
+// {"id": 1, "ok": false, "error": "..."}. Everything with an "event" field was not asked for. "node" is a handle within this
+// program; the name in the cluster is given to "start", so that two nodes can claim one name. The program ends when its input
+// does, without a leave: to the other members that is a crash.
 package main
 
 import (
@@ -20,6 +21,7 @@ type command struct {
 	ID      int             `json:"id"`
 	Cmd     string          `json:"cmd"`
 	Node    string          `json:"node"`
+	Name    string          `json:"name"`
 	Bind    string          `json:"bind"`
 	Port    int             `json:"port"`
 	Config  json.RawMessage `json:"config"`

@@ -32,13 +32,14 @@ type settings struct {
 	TCPTimeoutMs       *int     `json:"tcpTimeoutMs"`
 	GossipToTheDeadMs  *int     `json:"gossipToTheDeadMs"`
 	SuspicionMult      *int     `json:"suspicionMult"`
+	AdvertisePort      int      `json:"advertisePort"`
 	VerifyIncoming     *bool    `json:"verifyIncoming"`
 	VerifyOutgoing     *bool    `json:"verifyOutgoing"`
 	WatchMs            int      `json:"watchMs"`
 }
 
 type node struct {
-	name    string
+	handle  string
 	list    *memberlist.Memberlist
 	keyring *memberlist.Keyring
 	queue   *memberlist.TransmitLimitedQueue
@@ -128,7 +129,7 @@ func configure(s settings) (*memberlist.Config, *memberlist.Keyring, error) {
 	return c, keyring, err
 }
 
-func start(name, bind string, port int, raw json.RawMessage) (*node, error) {
+func start(handle, name, bind string, port int, raw json.RawMessage) (*node, error) {
 	var s settings
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &s); err != nil {
@@ -147,22 +148,28 @@ func start(name, bind string, port int, raw json.RawMessage) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{name: name, keyring: keyring, meta: meta, state: state, stop: make(chan struct{})}
+	n := &node{handle: handle, keyring: keyring, meta: meta, state: state, stop: make(chan struct{})}
 	n.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: c.RetransmitMult, NumNodes: func() int {
-		if n.list == nil {
-			return 1
+		if list := n.memberlist(); list != nil {
+			return list.NumMembers()
 		}
-		return n.list.NumMembers()
+		return 1
 	}}
 	c.Name, c.BindAddr, c.BindPort, c.AdvertisePort = name, bind, port, port
+	if s.AdvertisePort != 0 {
+		c.AdvertiseAddr, c.AdvertisePort = bind, s.AdvertisePort
+	}
 	c.Delegate, c.Events, c.Conflict = n, n, n
-	c.MetricLabels = []metrics.Label{{Name: "node", Value: name}}
-	c.Logger = log.New(io.Writer(logSink{node: name}), "", 0)
+	c.MetricLabels = []metrics.Label{{Name: "node", Value: handle}}
+	c.Logger = log.New(io.Writer(logSink{node: handle}), "", 0)
 	list, err := memberlist.Create(c)
 	if err != nil {
 		return nil, err
 	}
+	checkTable(list)
+	n.mu.Lock()
 	n.list = list
+	n.mu.Unlock()
 	if s.WatchMs > 0 {
 		go n.watch(time.Duration(s.WatchMs) * time.Millisecond)
 	}
@@ -181,14 +188,25 @@ func (n *node) watch(every time.Duration) {
 		case <-ticker.C:
 		}
 		seen := map[string]string{}
-		for _, m := range n.list.Members() {
-			seen[m.Name] = stateNames[m.State]
-			if before, known := last[m.Name]; known && before != seen[m.Name] {
-				emit(map[string]any{"event": "state", "node": n.name, "name": m.Name, "from": before, "state": seen[m.Name]})
+		for _, e := range table(n.list) {
+			seen[e.Name] = e.State
+			before, known := last[e.Name]
+			if !known {
+				before = "alive"
+			}
+			if before != e.State {
+				emit(map[string]any{"event": "state", "node": n.handle, "name": e.Name, "from": before, "state": e.State})
 			}
 		}
 		last = seen
 	}
+}
+
+// memberlist is nil while the node starts: its delegates are called before Create returns.
+func (n *node) memberlist() *memberlist.Memberlist {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.list
 }
 
 func (n *node) shutdown() error {
@@ -211,7 +229,7 @@ func (n *node) setMeta(meta []byte) {
 }
 
 func (n *node) NotifyMsg(b []byte) {
-	emit(map[string]any{"event": "message", "node": n.name, "bytes": hex.EncodeToString(b)})
+	emit(map[string]any{"event": "message", "node": n.handle, "bytes": hex.EncodeToString(b)})
 }
 
 func (n *node) GetBroadcasts(overhead, limit int) [][]byte {
@@ -221,19 +239,26 @@ func (n *node) GetBroadcasts(overhead, limit int) [][]byte {
 func (n *node) LocalState(bool) []byte { return n.state }
 
 func (n *node) MergeRemoteState(b []byte, join bool) {
-	emit(map[string]any{"event": "userState", "node": n.name, "bytes": hex.EncodeToString(b), "join": join})
+	emit(map[string]any{"event": "userState", "node": n.handle, "bytes": hex.EncodeToString(b), "join": join})
 }
 
 func (n *node) notify(kind string, m *memberlist.Node) {
-	emit(map[string]any{"event": kind, "node": n.name, "member": show(m)})
+	emit(map[string]any{"event": kind, "node": n.handle, "member": show(m)})
 }
 
-func (n *node) NotifyJoin(m *memberlist.Node)   { n.notify("join", m) }
-func (n *node) NotifyLeave(m *memberlist.Node)  { n.notify("leave", m) }
+func (n *node) NotifyJoin(m *memberlist.Node) { n.notify("join", m) }
+func (n *node) NotifyLeave(m *memberlist.Node) {
+	shown := show(m)
+	if list := n.memberlist(); list != nil {
+		shown.State = stateWithin(list, m.Name)
+	}
+	emit(map[string]any{"event": "leave", "node": n.handle, "member": shown})
+}
+
 func (n *node) NotifyUpdate(m *memberlist.Node) { n.notify("update", m) }
 
 func (n *node) NotifyConflict(existing, other *memberlist.Node) {
-	emit(map[string]any{"event": "conflict", "node": n.name, "member": show(existing), "other": show(other)})
+	emit(map[string]any{"event": "conflict", "node": n.handle, "member": show(existing), "other": show(other)})
 }
 
 // broadcast is a user broadcast; it never displaces another.
