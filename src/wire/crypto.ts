@@ -1,4 +1,11 @@
-import { type CipherGCMTypes, createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto';
+import {
+  type CipherGCMTypes,
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type KeyObject,
+  randomFillSync,
+} from 'node:crypto';
 import { REJECT } from '../kernels/contract.ts';
 import { assert } from '../util/assert.ts';
 
@@ -102,7 +109,13 @@ export function decrypt(keys: readonly Uint8Array[], bytes: Uint8Array, aad: Uin
   return -REJECT.decryptFailed;
 }
 
-function tryKey(key: Uint8Array, nonce: Uint8Array, body: Uint8Array, tag: Uint8Array, aad: Uint8Array): Uint8Array | undefined {
+function tryKey(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  body: Uint8Array,
+  tag: Uint8Array,
+  aad: Uint8Array,
+): Uint8Array | undefined {
   const decipher = createDecipheriv(algorithm(key), keyObject(key), nonce);
   if (aad.length > 0) decipher.setAAD(aad);
   decipher.setAuthTag(tag);

@@ -35,7 +35,10 @@ export class Keyring {
   /** Adds a key of 16, 24 or 32 bytes at the end; a known one is left where it is. Throws ERR_KEY_INVALID. */
   add(key: Uint8Array): void {
     if (key.length !== 16 && key.length !== 24 && key.length !== 32) {
-      throw new HearsayError('ERR_KEY_INVALID', `key: expected 16, 24 or 32 bytes (AES-128, -192, -256), got ${key.length}`);
+      throw new HearsayError(
+        'ERR_KEY_INVALID',
+        `key: expected 16, 24 or 32 bytes (AES-128, -192, -256), got ${key.length}`,
+      );
     }
     if (this.#indexOf(key) < 0) this.#keys = [...this.#keys, key.slice()];
   }
@@ -44,7 +47,10 @@ export class Keyring {
   use(key: Uint8Array): void {
     const index = this.#indexOf(key);
     if (index < 0) {
-      throw new HearsayError('ERR_KEY_NOT_FOUND', 'key: expected one that is in the keyring; add it first, on all members');
+      throw new HearsayError(
+        'ERR_KEY_NOT_FOUND',
+        'key: expected one that is in the keyring; add it first, on all members',
+      );
     }
     const chosen = this.#keys[index] as Uint8Array;
     this.#keys = [chosen, ...this.#keys.filter((_, i) => i !== index)];
@@ -54,7 +60,10 @@ export class Keyring {
   remove(key: Uint8Array): void {
     const index = this.#indexOf(key);
     if (index === 0) {
-      throw new HearsayError('ERR_KEY_IN_USE', 'key: the primary cannot be removed; make another key the primary first');
+      throw new HearsayError(
+        'ERR_KEY_IN_USE',
+        'key: the primary cannot be removed; make another key the primary first',
+      );
     }
     if (index > 0) this.#keys = this.#keys.filter((_, i) => i !== index);
   }

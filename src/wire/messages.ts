@@ -211,7 +211,15 @@ export function encodeUser(out: Uint8Array, at: number, payload: Uint8Array): nu
 
 /** A compress message around bytes that are already LZW-encoded (§6.2). */
 export function encodeCompress(out: Uint8Array, at: number, lzw: Uint8Array): number {
-  return writer.reset(out, at).byte(MESSAGE.compress).mapHeader(2).verbatim(KEY.algo).uint(0).verbatim(KEY.buf).raw(lzw).finish();
+  return writer
+    .reset(out, at)
+    .byte(MESSAGE.compress)
+    .mapHeader(2)
+    .verbatim(KEY.algo)
+    .uint(0)
+    .verbatim(KEY.buf)
+    .raw(lzw)
+    .finish();
 }
 
 /** Bytes of a compress message before the LZW bytes, for `length` of them. */

@@ -11,7 +11,6 @@ export { MsgpackWriter } from './msgpack-writer.ts';
 export const STRUCT = { nil: 0, map: 1, list: 2 } as const;
 
 const TWO_32 = 4294967296;
-const I64_LIMIT = 9223372036854775808; // 2^63, exact as a double
 
 /**
  * Reads values from `bytes[pos, end)`. Nothing throws: the first value that cannot be read sets `status` (a REJECT code),
@@ -172,7 +171,8 @@ export class MsgpackReader {
     if (head < 0 || head === 0xc0) return 0;
     const value = this.#integer(head);
     if (this.status !== REJECT.none) return 0;
-    if (head === 0xcf && value >= I64_LIMIT) {
+    // The double nearest to 2^63 - 1 is 2^63, so the sign bit decides.
+    if (head === 0xcf && (this.bytes[this.pos - 8] as number) > 127) {
       this.fail(REJECT.malformed);
       return 0;
     }

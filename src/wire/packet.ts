@@ -2,9 +2,9 @@ import { MESSAGE, REJECT } from '../kernels/contract.ts';
 import { crc32 } from './crc.ts';
 import {
   decrypt,
+  type EncryptionVersion,
   encryptedBytes,
   encryptInto,
-  type EncryptionVersion,
   encryptionOverheadBytes,
   encryptionVersion,
   type NonceSource,

@@ -68,7 +68,8 @@ export class BodyScan {
     this.#limits = limits;
     this.#pos = at;
     this.#valueAt = at;
-    this.#stage = type === MESSAGE.pushPull ? STAGE.pushPullHeader : type === MESSAGE.user ? STAGE.userHeader : STAGE.value;
+    this.#stage =
+      type === MESSAGE.pushPull ? STAGE.pushPullHeader : type === MESSAGE.user ? STAGE.userHeader : STAGE.value;
     this.#valueLimit = type === MESSAGE.compress ? limits.compressedBytes : limits.valueBytes;
   }
 
@@ -123,7 +124,9 @@ export class BodyScan {
       this.#stage = STAGE.node;
     }
     if (!reader.ok) return reader.status;
-    return within(this.#nodesLeft, this.#limits.nodes) && within(this.#rawLength, this.#limits.userBytes) ? REJECT.none : REJECT.oversized;
+    return within(this.#nodesLeft, this.#limits.nodes) && within(this.#rawLength, this.#limits.userBytes)
+      ? REJECT.none
+      : REJECT.oversized;
   }
 }
 

@@ -74,7 +74,7 @@ export interface StreamMessage {
 /** The stream is of no use; close it after writing `answer`, which is empty where memberlist closes without a word (§7.4). */
 export interface StreamError {
   readonly kind: 'error';
-  readonly error: RejectCode;
+  readonly code: RejectCode;
   /** For the log, in memberlist's words where it has them. */
   readonly text: string;
   readonly answer: Uint8Array;
@@ -133,7 +133,9 @@ export class StreamReader {
   #append(chunk: Uint8Array): void {
     const need = this.#end + chunk.length;
     if (need > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(need, Math.min(2 * this.#bytes.length, need + this.#limits.frameBytes), 512));
+      const larger = new Uint8Array(
+        Math.max(need, Math.min(2 * this.#bytes.length, need + this.#limits.frameBytes), 512),
+      );
       larger.set(this.#bytes.subarray(0, this.#end));
       this.#bytes = larger;
     }
@@ -158,7 +160,8 @@ export class StreamReader {
   #readLabel(): StreamError | undefined {
     if (this.#end === 0) return undefined;
     const seen = this.#bytes.subarray(0, this.#end);
-    if (seen[0] === MESSAGE.label && seen[1] !== 0 && (this.#end < 2 || this.#end < 2 + (seen[1] as number))) return undefined;
+    if (seen[0] === MESSAGE.label && seen[1] !== 0 && (this.#end < 2 || this.#end < 2 + (seen[1] as number)))
+      return undefined;
     const at = checkLabel(seen, labelHeaderBytes(seen), this.#seal.options);
     if (at < 0) {
       const malformed = at === -REJECT.labelMalformed;
@@ -221,11 +224,16 @@ export class StreamReader {
   #decompressed(bytes: Uint8Array, start: number, end: number): StreamResult {
     const reader = new MsgpackReader(bytes, start, end);
     const { algorithm, data } = readCompress(reader);
-    if (!reader.ok) return this.#fail(reader.status, 'compressed message cannot be read', reader.status !== REJECT.truncated);
+    if (!reader.ok)
+      return this.#fail(reader.status, 'compressed message cannot be read', reader.status !== REJECT.truncated);
     if (algorithm !== 0) return this.#fail(REJECT.malformed, `cannot decompress unknown algorithm ${algorithm}`, true);
     const plain = inflate(data, this.#limits.decompressedBytes);
     if (plain === -REJECT.oversized) {
-      return this.#fail(REJECT.oversized, `decompressed message is larger than limit (${this.#limits.decompressedBytes})`, true);
+      return this.#fail(
+        REJECT.oversized,
+        `decompressed message is larger than limit (${this.#limits.decompressedBytes})`,
+        true,
+      );
     }
     if (typeof plain === 'number') return this.#fail(-plain, 'lzw: invalid code', true);
     if (plain.length === 0) return this.#fail(REJECT.empty, 'decompressed message is empty', true);
@@ -245,9 +253,9 @@ export class StreamReader {
     return this.#fail(REJECT.unknownType, `message type ${type} does not belong on a stream`, false);
   }
 
-  #fail(error: number, text: string, answered: boolean): StreamError {
+  #fail(code: number, text: string, answered: boolean): StreamError {
     const answer = answered && this.#acceptor ? this.#seal.wrap(errorMessage(text), false) : NONE;
-    return { kind: 'error', error: error as RejectCode, text, answer };
+    return { kind: 'error', code: code as RejectCode, text, answer };
   }
 }
 
