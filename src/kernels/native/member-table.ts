@@ -1,0 +1,116 @@
+import { type MemberTableSections, memberTableSections } from '../arenas/member-table.ts';
+import type { Arena, MemberTable, PacketCodec } from '../contract.ts';
+import { nativeClass } from '../native.ts';
+import type { InternerHandle, NativeInterner } from './interner.ts';
+
+/** The object behind a NativeMemberTable. */
+export interface MemberTableHandle {
+  rehome(arena: Uint8Array): void;
+  merge(nowMs: number, codec: Uint8Array, first: number, count: number, flags: number): number;
+  accuse(nowMs: number, slot: number, kind: number, incarnation: number): number;
+  find(name: Uint8Array): number;
+  nextProbe(nowMs: number, reapAfterMs: number): number;
+  sample(nowMs: number, count: number, mask: number, deadForMs: number, exceptSlot: number): number;
+  setOwnExt(ext: number): void;
+  noteExt(slot: number, ext: number): number;
+  encodeState(out: Uint8Array, at: number): number;
+}
+
+/** The C++ engine of the member table; native/kernels/member_table.hpp does the work. */
+export class NativeMemberTable implements MemberTable {
+  readonly backend = 'native';
+  readonly names: NativeInterner;
+  readonly profiles: NativeInterner;
+  readonly handle: MemberTableHandle;
+  arena: Arena;
+  u8: Uint8Array;
+  u32: Uint32Array;
+  #sections: MemberTableSections;
+
+  /**
+   * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createMemberTableArena.
+   */
+  constructor(arena: Arena, names: NativeInterner, profiles: NativeInterner) {
+    const Handle = nativeClass<MemberTableHandle, [Uint8Array, InternerHandle, InternerHandle]>('MemberTable');
+    this.#sections = memberTableSections(arena);
+    this.names = names;
+    this.profiles = profiles;
+    this.arena = arena;
+    this.u8 = new Uint8Array(arena);
+    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
+    this.handle = new Handle(this.u8, names.handle, profiles.handle);
+  }
+
+  rehome(arena: Arena): void {
+    const sections = memberTableSections(arena);
+    const u8 = new Uint8Array(arena);
+    this.handle.rehome(u8);
+    this.#sections = sections;
+    this.arena = arena;
+    this.u8 = u8;
+    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
+  }
+
+  get capacity(): number {
+    return this.#sections.capacity;
+  }
+  get outOffset(): number {
+    return this.#sections.outOffset;
+  }
+  get picksOffset(): number {
+    return this.#sections.picksOffset;
+  }
+  get rowsOffset(): number {
+    return this.#sections.rowsOffset;
+  }
+  get orderOffset(): number {
+    return this.#sections.orderOffset;
+  }
+  get slotOfOffset(): number {
+    return this.#sections.slotOfOffset;
+  }
+
+  /** The codec may be of either backend: its arena is all that is read. */
+  merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): number {
+    return this.handle.merge(nowMs, codec.u8, first, count, flags);
+  }
+
+  accuse(nowMs: number, slot: number, kind: number, incarnation: number): number {
+    return this.handle.accuse(nowMs, slot, kind, incarnation);
+  }
+
+  find(name: Uint8Array): number {
+    return this.handle.find(name);
+  }
+
+  /** Read straight from the arena: no crossing. */
+  slotOf(nameId: number): number {
+    if (!(nameId > 0 && nameId < this.#sections.nameCapacity)) return -1;
+    return (this.u32[(this.#sections.slotOfOffset >>> 2) + nameId] as number) - 1;
+  }
+
+  nextProbe(nowMs: number, reapAfterMs: number): number {
+    return this.handle.nextProbe(nowMs, finite(reapAfterMs));
+  }
+
+  sample(nowMs: number, count: number, mask: number, deadForMs: number, exceptSlot: number): number {
+    return this.handle.sample(nowMs, count, mask, finite(deadForMs), exceptSlot);
+  }
+
+  setOwnExt(ext: number): void {
+    this.handle.setOwnExt(ext);
+  }
+
+  noteExt(slot: number, ext: number): number {
+    return this.handle.noteExt(slot, ext);
+  }
+
+  encodeState(out: Uint8Array, at: number): number {
+    return this.handle.encodeState(out, at);
+  }
+}
+
+/** "For ever" as the addon takes it: it refuses numbers that are not finite. */
+function finite(durationMs: number): number {
+  return Math.min(durationMs, Number.MAX_VALUE);
+}
