@@ -210,7 +210,12 @@ export class BroadcastLane {
   #positionOf(entry: number): number {
     const u32 = this.#u32;
     const at = this.#entries + entry * ENTRY_WORDS;
-    return this.#lowerBound(0, u32[at + TRANSMITS] as number, u32[at + LENGTH] as number, this.#f64[(at + ID) >> 1] as number);
+    return this.#lowerBound(
+      0,
+      u32[at + TRANSMITS] as number,
+      u32[at + LENGTH] as number,
+      this.#f64[(at + ID) >> 1] as number,
+    );
   }
 
   /** First position from `from` on whose entry does not come before (transmits, length, id). */

@@ -14,7 +14,7 @@ import {
 } from '../layout.ts';
 import { BroadcastHeap } from './broadcast-heap.ts';
 import { BroadcastIndex } from './broadcast-index.ts';
-import { BroadcastLane, PacketDraft, PART_OVERHEAD, STATE_QUEUED, STATE_TAKEN } from './broadcast-lane.ts';
+import { BroadcastLane, PART_OVERHEAD, PacketDraft, STATE_QUEUED, STATE_TAKEN } from './broadcast-lane.ts';
 
 const ENTRY_WORDS = QUEUE_ENTRY.stride >> 2;
 const KEY = QUEUE_ENTRY.key >> 2;
@@ -240,7 +240,13 @@ export class JsBroadcastQueue implements BroadcastQueue {
     const start = this.outOffset + top;
     const parts = this.#draft.count + (leadLength > 0 ? 1 : 0);
     if (parts === 0) return 0;
-    const length = this.#write(start, parts, this.inOffset + leadOffset, leadLength, (flags & REQUEST_FLAG.extended) !== 0);
+    const length = this.#write(
+      start,
+      parts,
+      this.inOffset + leadOffset,
+      leadLength,
+      (flags & REQUEST_FLAG.extended) !== 0,
+    );
     u32[packet + (QUEUE_PACKET.offset >> 2)] = start;
     u32[packet + (QUEUE_PACKET.length >> 2)] = length;
     u32[packet + (QUEUE_PACKET.parts >> 2)] = parts;
