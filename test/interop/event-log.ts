@@ -11,6 +11,7 @@ export class EventLog<E> {
   readonly #owner: string;
   readonly #events: E[] = [];
   readonly #waiters = new Set<Waiter<E>>();
+  readonly #listeners = new Set<(event: E) => void>();
 
   constructor(owner: string) {
     this.#owner = owner;
@@ -18,11 +19,17 @@ export class EventLog<E> {
 
   push(event: E): void {
     this.#events.push(event);
+    for (const listener of this.#listeners) listener(event);
     for (const waiter of this.#waiters) {
       if (!waiter.matches(event)) continue;
       this.#waiters.delete(waiter);
       waiter.resolve(event);
     }
+  }
+
+  /** Calls the listener with each later event. */
+  on(listener: (event: E) => void): void {
+    this.#listeners.add(listener);
   }
 
   /** Position after the newest event; pass it as `since` to look only at what comes later. */

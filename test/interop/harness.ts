@@ -6,7 +6,7 @@ import type { Peer, PeerFactory, PeerKind, PeerSettings } from './peer.ts';
 /** Set by scripts/interop.mjs: the Go program's path; empty when it could not be built here. */
 export const GO_PEER = process.env['INTEROP_GO_PEER'] ?? '';
 /** Set by scripts/interop.mjs: the serf binary; empty when there is none. */
-export const SERF = process.env['INTEROP_SERF'] ?? '';
+export const SERF_BINARY = process.env['INTEROP_SERF'] ?? '';
 /** Real peers on both sides, to see that a test can pass without us and how long it takes then. */
 export const BASELINE = process.env['INTEROP_BASELINE'] === '1';
 

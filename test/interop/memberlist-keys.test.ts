@@ -25,7 +25,7 @@ async function refused(start: Promise<Peer>): Promise<void> {
     () => Promise.reject(new Error('the node was let in')),
     (reason: Error) => reason,
   );
-  if (error.code === undefined) expect(error.message).toMatch(/^memberlist: 1 error occurred:\s+\* Failed to join/);
+  if (error.code === undefined) expect(error.message).toMatch(/^memberlist: 1 error occurred:\s+\* failed to join/);
   else expect(error.code).toBe('ERR_JOIN_FAILED');
 }
 

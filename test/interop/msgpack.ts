@@ -62,15 +62,16 @@ function integer(n: bigint): Uint8Array {
 
 /** Decodes one value; strings come back as bytes, because the old family does not tell the two apart. */
 export function decode(bytes: Uint8Array): Value {
-  return new Reader(Buffer.from(bytes)).value();
+  return new Reader(bytes).value();
 }
 
-class Reader {
+/** Decodes values that follow each other. */
+export class Reader {
   readonly #bytes: Buffer;
   #at = 0;
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes);
   }
 
   value(): Value {

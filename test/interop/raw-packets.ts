@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { connect } from 'node:net';
-import { decode, encode, type Value } from './msgpack.ts';
+import { decode, encode, Reader, type Value } from './msgpack.ts';
 
 /** Type bytes of memberlist's messages (protocol §4.1) that these tests forge or read. */
 export const TYPE = {
@@ -10,6 +10,7 @@ export const TYPE = {
   suspect: 3,
   alive: 4,
   dead: 5,
+  pushPull: 6,
   nack: 11,
   crc: 12,
   compound: 7,
@@ -100,4 +101,28 @@ export function exchange(to: string, bytes: Uint8Array, withinMs: number): Promi
     socket.once('close', () => resolve(Buffer.concat(received)));
     socket.write(bytes);
   });
+}
+
+export interface TableEntry {
+  readonly state: string;
+  readonly incarnation: number;
+}
+
+/**
+ * The member table of a node that neither encrypts nor compresses, by a push/pull that brings nothing. Shows what no API shows: who is
+ * suspect, who left, and the incarnations.
+ */
+export async function readTable(address: string): Promise<Map<string, TableEntry>> {
+  const header = message(TYPE.pushPull, { Nodes: 0, UserStateLen: 0, Join: false });
+  const answer = await exchange(address, header, 5000);
+  if (answer[0] !== TYPE.pushPull) throw new Error(`${address} answered a push/pull with type ${answer[0]}`);
+  const reader = new Reader(answer.subarray(1));
+  const { Nodes } = reader.value() as { Nodes: number };
+  const table = new Map<string, TableEntry>();
+  for (let i = 0; i < Nodes; i++) {
+    const entry = reader.value() as { Name: Uint8Array; State: number; Incarnation: number };
+    const state = ['alive', 'suspect', 'dead', 'left'][entry.State] ?? String(entry.State);
+    table.set(Buffer.from(entry.Name).toString(), { state, incarnation: entry.Incarnation });
+  }
+  return table;
 }

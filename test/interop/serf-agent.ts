@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { type Output, freePort, runChild, startChild, stopChild } from './children.ts';
+import { freePort, type Output, runChild, startChild, stopChild } from './children.ts';
 import { EventLog } from './event-log.ts';
-import { SERF } from './harness.ts';
+import { SERF_BINARY } from './harness.ts';
 
 export interface SerfSettings {
   readonly name: string;
@@ -54,7 +54,7 @@ export class SerfAgent {
       ...(settings.compression === false ? ['-disable-compression'] : []),
       ...(settings.extraArgs ?? []),
     ];
-    this.#child = startChild(SERF, args, (line) => this.log.push(line));
+    this.#child = startChild(SERF_BINARY, args, (line) => this.log.push(line));
   }
 
   /** Starts an agent and waits until it answers commands. */
@@ -71,7 +71,7 @@ export class SerfAgent {
 
   /** Runs a subcommand against this agent. */
   command(name: string, ...args: string[]): Promise<Output> {
-    return runChild(SERF, [name, this.#rpc, ...args], COMMAND_MS);
+    return runChild(SERF_BINARY, [name, this.#rpc, ...args], COMMAND_MS);
   }
 
   /** Runs a subcommand that must succeed. */

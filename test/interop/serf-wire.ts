@@ -5,7 +5,15 @@ import { decode, encode, type Value } from './msgpack.ts';
  * metadata, its leave is only a leave after a leave intent, and key changes arrive as queries. All of it travels in plain
  * user messages and metadata, so it needs nothing from the library but sending and receiving bytes.
  */
-export const SERF = { leave: 0, join: 1, userEvent: 3, query: 4, queryResponse: 5, keyRequest: 7, keyResponse: 8 } as const;
+export const SERF_TYPE = {
+  leave: 0,
+  join: 1,
+  userEvent: 3,
+  query: 4,
+  queryResponse: 5,
+  keyRequest: 7,
+  keyResponse: 8,
+} as const;
 
 /** What Serf 0.9 agents require of members (memberlist's delegate versions). */
 export const SERF_VERSIONS = { min: 2, max: 5, current: 4 } as const;
@@ -26,15 +34,15 @@ export function decodeTags(meta: Uint8Array): { [key: string]: string } {
 
 /** Says that `node` is about to leave; to be broadcast before the leave itself. */
 export function leaveIntent(node: string, ltime: number | bigint): Uint8Array {
-  return serfMessage(SERF.leave, { LTime: ltime, Node: node, Prune: false });
+  return serfMessage(SERF_TYPE.leave, { LTime: ltime, Node: node, Prune: false });
 }
 
 export function joinIntent(node: string, ltime: number | bigint): Uint8Array {
-  return serfMessage(SERF.join, { LTime: ltime, Node: node });
+  return serfMessage(SERF_TYPE.join, { LTime: ltime, Node: node });
 }
 
 export function userEvent(name: string, payload: string, ltime: number | bigint): Uint8Array {
-  return serfMessage(SERF.userEvent, { LTime: ltime, Name: name, Payload: Buffer.from(payload), CC: false });
+  return serfMessage(SERF_TYPE.userEvent, { LTime: ltime, Name: name, Payload: Buffer.from(payload), CC: false });
 }
 
 /** Decodes a Serf message of this type; undefined if it is another one. */
@@ -57,7 +65,7 @@ export interface KeyQuery {
 
 /** Reads one of Serf's key queries; undefined for everything else. */
 export function keyQuery(bytes: Uint8Array): KeyQuery | undefined {
-  const query = read(SERF.query, bytes);
+  const query = read(SERF_TYPE.query, bytes);
   const name = text(query?.['Name']);
   if (!query || !/^_serf_(install|use|remove|list)-keys?$/.test(name)) return undefined;
   const request = decode((query['Payload'] as Uint8Array).subarray(1)) as { [key: string]: Value };
@@ -70,12 +78,12 @@ export function keyQuery(bytes: Uint8Array): KeyQuery | undefined {
     address: `${ip.subarray(-4).join('.')}:${String(query['Port'])}`,
     answer: ({ ok, keys = [] }, from) => {
       const body = { Result: ok, Message: '', Keys: keys, PrimaryKey: keys[0] ?? '' };
-      return serfMessage(SERF.queryResponse, {
+      return serfMessage(SERF_TYPE.queryResponse, {
         LTime,
         ID,
         From: from,
         Flags: 0,
-        Payload: serfMessage(SERF.keyResponse, body),
+        Payload: serfMessage(SERF_TYPE.keyResponse, body),
       });
     },
   };
