@@ -13,7 +13,8 @@ enum class LzwResult : uint8_t { ok, corrupt, oversized };
 class LzwDecoder {
  public:
   /// Decodes `source` into `out`. `written` counts the bytes put into `out`, also when decoding fails.
-  LzwResult decode(const uint8_t* source, std::size_t length, uint8_t* out, std::size_t capacity, std::size_t& written) {
+  LzwResult decode(const uint8_t* source, std::size_t length, uint8_t* out, std::size_t capacity,
+                   std::size_t& written) {
     uint32_t bits = 0;
     uint32_t bit_count = 0;
     uint32_t width = 9;

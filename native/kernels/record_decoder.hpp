@@ -133,7 +133,8 @@ class RecordDecoder {
   }
 
   static constexpr uint32_t word(const char (&key)[5]) {
-    return static_cast<uint32_t>(static_cast<uint8_t>(key[0])) | (static_cast<uint32_t>(static_cast<uint8_t>(key[1])) << 8) |
+    return static_cast<uint32_t>(static_cast<uint8_t>(key[0])) |
+           (static_cast<uint32_t>(static_cast<uint8_t>(key[1])) << 8) |
            (static_cast<uint32_t>(static_cast<uint8_t>(key[2])) << 16) |
            (static_cast<uint32_t>(static_cast<uint8_t>(key[3])) << 24);
   }
@@ -181,7 +182,8 @@ class RecordDecoder {
         return when(key, "Payload", Field::payload);
       case 10:
         if (key[6] == 'A') return when(key, "SourceAddr", Field::source_addr);
-        return key[6] == 'P' ? when(key, "SourcePort", Field::source_port) : when(key, "SourceNode", Field::source_node);
+        return key[6] == 'P' ? when(key, "SourcePort", Field::source_port)
+                             : when(key, "SourceNode", Field::source_node);
       case 11:
         return when(key, "Incarnation", Field::incarnation);
       default:

@@ -1,5 +1,5 @@
-import { MsgpackReader, STRUCT } from '../../wire/msgpack.ts';
 import { bytesOf } from '../../util/bytes.ts';
+import { MsgpackReader, STRUCT } from '../../wire/msgpack.ts';
 import { EXT_KEY, MESSAGE, META_BYTES_MAX, NAME_BYTES_MAX, REJECT, STATUS, STATUS_UNKNOWN } from '../contract.ts';
 import { RECORD } from '../layout.ts';
 
@@ -68,7 +68,9 @@ for (let kind = 0; kind < KINDS; kind++) {
 /** A key of four letters as one big-endian word. */
 function word(key: string): number {
   const bytes = bytesOf(key);
-  return ((bytes[0] as number) << 24) | ((bytes[1] as number) << 16) | ((bytes[2] as number) << 8) | (bytes[3] as number);
+  return (
+    ((bytes[0] as number) << 24) | ((bytes[1] as number) << 16) | ((bytes[2] as number) << 8) | (bytes[3] as number)
+  );
 }
 const NODE = word('Node');
 const NAME = word('Name');
