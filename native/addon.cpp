@@ -9,52 +9,28 @@
 #include <napi.h>
 
 #include "binding/addon_data.hpp"
+#include "binding/broadcast_queue.hpp"
 #include "binding/handle.hpp"
+#include "binding/interner.hpp"
+#include "binding/member_table.hpp"
+#include "binding/packet_codec.hpp"
 #include "kernels/layout.hpp"
 #include "kernels/prng.hpp"
-
-#if __has_include("binding/interner.hpp")
-#include "binding/interner.hpp"
-#define HEARSAY_HAS_INTERNER
-#endif
-#if __has_include("binding/packet_codec.hpp")
-#include "binding/packet_codec.hpp"
-#define HEARSAY_HAS_PACKET_CODEC
-#endif
-#if __has_include("binding/member_table.hpp")
-#include "binding/member_table.hpp"
-#define HEARSAY_HAS_MEMBER_TABLE
-#endif
-#if __has_include("binding/broadcast_queue.hpp")
-#include "binding/broadcast_queue.hpp"
-#define HEARSAY_HAS_BROADCAST_QUEUE
-#endif
 #ifdef __linux__
-#if __has_include("binding/udp.hpp")
 #include "binding/udp.hpp"
-#define HEARSAY_HAS_UDP
-#endif
 #endif
 
 namespace hearsay {
 
 class HearsayAddon : public Napi::Addon<HearsayAddon> {
  public:
-  HearsayAddon([[maybe_unused]] Napi::Env env, Napi::Object exports) {
+  HearsayAddon(Napi::Env env, Napi::Object exports) {
     DefineAddon(exports, {InstanceMethod<&HearsayAddon::abi>("abi")});
-#ifdef HEARSAY_HAS_INTERNER
     binding::register_interner(env, data_, exports);
-#endif
-#ifdef HEARSAY_HAS_PACKET_CODEC
     binding::register_packet_codec(env, data_, exports);
-#endif
-#ifdef HEARSAY_HAS_MEMBER_TABLE
     binding::register_member_table(env, data_, exports);
-#endif
-#ifdef HEARSAY_HAS_BROADCAST_QUEUE
     binding::register_broadcast_queue(env, data_, exports);
-#endif
-#ifdef HEARSAY_HAS_UDP
+#ifdef __linux__
     binding::register_udp(env, data_, exports);
 #endif
   }

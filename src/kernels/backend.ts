@@ -3,18 +3,15 @@ import { type BroadcastQueueArenaOptions, createBroadcastQueueArena } from './ar
 import { createInternerArena, type InternerArenaOptions } from './arenas/interner.ts';
 import { createMemberTableArena, type MemberTableArenaOptions } from './arenas/member-table.ts';
 import { createPacketCodecArena, type PacketCodecOptions } from './arenas/packet-codec.ts';
-import type {
-  BackendName,
-  BroadcastQueue,
-  EngineKernels,
-  Interner,
-  MemberTable,
-  PacketCodec,
-} from './contract.ts';
+import type { BackendName, BroadcastQueue, EngineKernels, Interner, MemberTable, PacketCodec } from './contract.ts';
 import { JsBroadcastQueue } from './js/broadcast-queue.ts';
 import { JsInterner } from './js/interner.ts';
 import { JsMemberTable } from './js/member-table.ts';
 import { JsPacketCodec } from './js/packet-codec.ts';
+import { NativeBroadcastQueue } from './native/broadcast-queue.ts';
+import { NativeInterner } from './native/interner.ts';
+import { NativeMemberTable } from './native/member-table.ts';
+import { NativePacketCodec } from './native/packet-codec.ts';
 import { loadNative, type NativeLoad } from './native.ts';
 
 /** What may be asked for: `auto` takes the addon when it loads, else the TypeScript twins. */
@@ -99,8 +96,9 @@ export function chooseBackendFrom(requested: string, load: () => NativeLoad): Ba
       `HEARSAY_BACKEND: expected "native", "js" or "auto", got ${JSON.stringify(requested)}`,
     );
   }
-  const problem = load().problem ?? 'its kernels are not wired up yet';
-  if (requested === 'auto') return jsBackend(problem);
+  const { addon, path, problem } = load();
+  if (addon) return nativeBackend(requested === 'native' ? `asked for, from ${path}` : `loaded from ${path}`);
+  if (requested === 'auto') return jsBackend(problem ?? 'no addon');
   throw new HearsayError(
     'ERR_BACKEND_UNAVAILABLE',
     `the native backend was asked for and cannot be used: ${problem}. Build it with \`make native\` (a C++20 compiler and cmake, ` +
@@ -121,6 +119,20 @@ function jsBackend(reason: string): Backend {
         ofClass(JsInterner, profiles, 'profiles'),
       ),
     createBroadcastQueue: (options) => new JsBroadcastQueue(createBroadcastQueueArena(options)),
+  });
+}
+
+function nativeBackend(reason: string): Backend {
+  return withEngineKernels('native', reason, {
+    createInterner: (options) => new NativeInterner(createInternerArena(options)),
+    createPacketCodec: (options) => new NativePacketCodec(createPacketCodecArena(options)),
+    createMemberTable: (options, names, profiles) =>
+      new NativeMemberTable(
+        createMemberTableArena(options),
+        ofClass(NativeInterner, names, 'names'),
+        ofClass(NativeInterner, profiles, 'profiles'),
+      ),
+    createBroadcastQueue: (options) => new NativeBroadcastQueue(createBroadcastQueueArena(options)),
   });
 }
 
