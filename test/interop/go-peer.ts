@@ -146,7 +146,7 @@ export class GoNode implements Peer {
     this.#host = host;
     this.#handle = handle;
     this.name = self.name;
-    this.address = `${self.host}:${self.port}`;
+    this.address = addressOf(self);
     this.events = events;
   }
 
@@ -223,10 +223,14 @@ export class GoNode implements Peer {
   }
 }
 
+function addressOf(member: GoMember): string {
+  return member.host.includes(':') ? `[${member.host}]:${member.port}` : `${member.host}:${member.port}`;
+}
+
 function toView(member: GoMember): MemberView {
   return {
     name: member.name,
-    address: `${member.host}:${member.port}`,
+    address: addressOf(member),
     meta: new Uint8Array(Buffer.from(member.meta, 'hex')),
     state: member.state,
     vsn: member.vsn,

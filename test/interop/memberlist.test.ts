@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { freePort } from './children.ts';
 import { GoNode } from './go-peer.ts';
@@ -7,6 +8,8 @@ import { DIRECTIONS, type NodeSettings, names, pair, SOON_MS } from './pairs.ts'
 import { type Peer, receives, sees } from './peer.ts';
 
 const nodes = bench();
+
+const HAS_IPV6 = Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === '::1'));
 
 const WIRES: readonly { title: string; settings: NodeSettings }[] = [
   { title: 'a plain', settings: { compression: false } },
@@ -37,6 +40,15 @@ for (const direction of DIRECTIONS) {
       const settings = { protocolVersion: 1, keys: [randomBytes(32)], compression: true, port: await freePort() };
       const metas = [Buffer.from('first'), Buffer.from('second')] as const;
       const two = await pair(nodes, direction, settings, [{ meta: metas[0] }, { meta: metas[1], host: '127.0.0.2' }]);
+      await converse(two, metas);
+      await hearsNoComplaint(two);
+    });
+
+    test.runIf(HAS_IPV6)('metadata and user messages pass over IPv6', async () => {
+      const metas = [Buffer.from('first'), Buffer.from('second')] as const;
+      const each = [{ meta: metas[0] }, { meta: metas[1] }] as const;
+      const two = await pair(nodes, direction, { host: '::1', keys: [randomBytes(32)] }, each);
+      expect(two.map((node) => node.address.startsWith('[::1]:'))).toEqual([true, true]);
       await converse(two, metas);
       await hearsNoComplaint(two);
     });
