@@ -20,7 +20,10 @@ export interface MemberInfo {
 }
 
 export type GossipEvent =
-  | { readonly type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' | 'stall' | 'resume'; readonly member: MemberInfo }
+  | {
+      readonly type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' | 'stall' | 'resume';
+      readonly member: MemberInfo;
+    }
   | { readonly type: 'conflict'; readonly member: MemberInfo; readonly other: Address }
   | {
       readonly type: 'message';
@@ -60,6 +63,13 @@ export interface StreamAnswer {
 }
 
 /** Alive filter (memberlist's alive delegate): answer false to ignore the message. Must be quick and pure. */
-export type AliveFilter = (member: { name: string; address: Address; meta: Uint8Array; vsn: readonly number[] }) => boolean;
+export type AliveFilter = (member: {
+  name: string;
+  address: Address;
+  meta: Uint8Array;
+  vsn: readonly number[];
+}) => boolean;
 /** Merge filter (memberlist's merge delegate), asked once per join with everything the other side sent. */
-export type MergeFilter = (members: readonly { name: string; address: Address; meta: Uint8Array; status: number }[]) => boolean;
+export type MergeFilter = (
+  members: readonly { name: string; address: Address; meta: Uint8Array; status: number }[],
+) => boolean;

@@ -1,0 +1,74 @@
+import { MESSAGE, REJECT } from '../kernels/contract.ts';
+import type { Address } from '../util/address.ts';
+import { bytesEqual } from '../util/bytes.ts';
+import { decodeMessage, readUserHeader } from '../wire/decode.ts';
+import { encodeAck } from '../wire/messages.ts';
+import { MsgpackReader } from '../wire/msgpack.ts';
+import type { Context } from './context.ts';
+import type { PushPull } from './push-pull.ts';
+import { countReject } from './stats.ts';
+
+const ACK_BYTES_MAX = 64;
+
+/** Answers the one message of a stream that somebody opened to us (protocol §7.5). */
+export class Acceptor {
+  readonly #context: Context;
+  readonly #pushPull: PushPull;
+
+  constructor(context: Context, pushPull: PushPull) {
+    this.#context = context;
+    this.#pushPull = pushPull;
+  }
+
+  /** The plain answer; undefined = close without a word. */
+  handle(nowMs: number, from: Address, message: Uint8Array): Uint8Array | undefined {
+    switch (message[0]) {
+      case MESSAGE.pushPull:
+        return this.#pushPull.answer(nowMs, message);
+      case MESSAGE.user:
+        this.#user(from, message);
+        return undefined;
+      case MESSAGE.ping:
+        return this.#ping(message);
+      default:
+        return this.#refuse(message.length === 0 ? REJECT.empty : REJECT.unknownType);
+    }
+  }
+
+  #user(from: Address, message: Uint8Array): void {
+    const reader = new MsgpackReader(message, 1);
+    const length = readUserHeader(reader);
+    if (!reader.ok || length < 0 || reader.pos + length > message.length) {
+      this.#refuse(reader.ok ? REJECT.truncated : reader.status);
+      return;
+    }
+    if (length === 0) return;
+    this.#context.stats.userMessagesReceived++;
+    this.#context.emit({
+      type: 'message',
+      from: this.#context.roster.nameAtIp(from.ip),
+      address: { ip: from.ip.slice(), port: from.port },
+      payload: message.slice(reader.pos, reader.pos + length),
+      via: 'stream',
+    });
+  }
+
+  /** The fallback ping; its ack never has a payload. */
+  #ping(message: Uint8Array): Uint8Array | undefined {
+    const { self, stats } = this.#context;
+    const ping = decodeMessage(message);
+    if (typeof ping === 'number' || ping.type !== 'ping') return this.#refuse(typeof ping === 'number' ? ping : REJECT.malformed);
+    if (ping.node.length > 0 && !bytesEqual(ping.node, self.name)) {
+      stats.pingsForOthers++;
+      return undefined;
+    }
+    const out = new Uint8Array(ACK_BYTES_MAX);
+    return out.subarray(0, encodeAck(out, 0, { seqNo: ping.seqNo, payload: null, ext: self.ext }));
+  }
+
+  #refuse(code: number): undefined {
+    this.#context.stats.streamsRejected++;
+    countReject(this.#context.stats, code);
+    return undefined;
+  }
+}

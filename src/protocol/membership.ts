@@ -1,0 +1,262 @@
+import { grownInternerArena } from '../kernels/arenas/interner.ts';
+import { grownMemberTableArena } from '../kernels/arenas/member-table.ts';
+import {
+  CHANGE_FLAG,
+  CHANGE_KIND,
+  EXT,
+  MESSAGE,
+  NEED,
+  type Interner,
+  type PacketCodec,
+  STATUS,
+} from '../kernels/contract.ts';
+import { CHANGE, HEADER, INTERNER, NO_RECORD, RECORD, RECORD_FLAG, TABLE } from '../kernels/layout.ts';
+import { textOf } from '../util/bytes.ts';
+import type { Context } from './context.ts';
+import { type Dissemination, viewOf } from './dissemination.ts';
+import { Suspicion } from './suspicion.ts';
+import { TIMER } from './timers.ts';
+
+/**
+ * Feeds the member table and acts on what it lists: events, news to pass on, suspicions, our own refutations (protocol §9).
+ * What a record does to a row is decided by the table alone; what follows from it is decided here alone.
+ */
+export class Membership {
+  readonly #context: Context;
+  readonly #news: Dissemination;
+  /** Running suspicions by slot. A slot has one exactly while its row has ROW_FLAG.suspicion. */
+  readonly #suspicions = new Map<number, Suspicion>();
+  /** Token for the next broadcast about ourselves, see withToken(). */
+  #token = 0;
+
+  constructor(context: Context, news: Dissemination) {
+    this.#context = context;
+    this.#news = news;
+  }
+
+  suspicion(slot: number): Suspicion | undefined {
+    return this.#suspicions.get(slot);
+  }
+
+  /** Runs `step`; the broadcast about ourselves that it causes reports `token` when it is finished. */
+  withToken(token: number, step: () => void): void {
+    this.#token = token;
+    step();
+    this.#token = 0;
+  }
+
+  /** Applies records [first, first + count) of a codec, growing whatever is too small. */
+  merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): void {
+    const { table } = this.#context.kernels;
+    let at = first;
+    const end = first + count;
+    while (at < end) {
+      const used = table.merge(nowMs, codec, at, end - at, flags);
+      at += used;
+      this.#act(nowMs, codec);
+      if (at === end) return;
+      const need = table.u32[TABLE.need >>> 2] as number;
+      // A full list of changes has been read by now, so merging goes on; anything else must grow first.
+      if (need === NEED.out && used > 0) continue;
+      if (!this.#grow(need)) {
+        const record = codec.recordsOffset + at * RECORD.stride;
+        codec.u8[record + RECORD.flags] = (codec.u8[record + RECORD.flags] as number) | RECORD_FLAG.refused;
+        this.#context.stats.refusedByMembersMax++;
+      }
+    }
+  }
+
+  /** Our own verdict on a member: MESSAGE.suspect or MESSAGE.dead at an incarnation; dead about ourselves is a leave. */
+  accuse(nowMs: number, slot: number, kind: number, incarnation: number): void {
+    if (this.#context.kernels.table.accuse(nowMs, slot, kind, incarnation) > 0) this.#act(nowMs, undefined);
+  }
+
+  /** Notes an extension word that a member told us itself. */
+  noteExt(nowMs: number, slot: number, ext: number): void {
+    if (ext === 0 || ext === this.#context.roster.ext(slot)) return;
+    if (this.#context.kernels.table.noteExt(slot, ext) > 0) this.#act(nowMs, undefined);
+  }
+
+  /** Next member to probe, -1 = none; reaps when the list is through (protocol §11.1, §14.3). */
+  nextProbe(nowMs: number): number {
+    const { config, kernels } = this.#context;
+    const slot = kernels.table.nextProbe(nowMs, config.gossipToTheDeadMs);
+    if (kernels.table.u32[TABLE.outCount >>> 2] !== 0) this.#act(nowMs, undefined);
+    return slot;
+  }
+
+  /** A suspicion timer fired (protocol §9.6). */
+  suspicionEnded(nowMs: number, slot: number, token: number, lateMs: number, graceMs: number): void {
+    const { roster, stats, timers } = this.#context;
+    const suspicion = this.#suspicions.get(slot);
+    if (suspicion === undefined || suspicion.token !== token) return;
+    // A process that slept finds timers due whose refutations are still unread; reading comes first (protocol §12.3).
+    if (lateMs > graceMs && !suspicion.graced) {
+      suspicion.grace(nowMs + graceMs);
+      suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
+      stats.verdictsDeferred++;
+      return;
+    }
+    stats.suspicionsExpired++;
+    this.accuse(nowMs, slot, MESSAGE.dead, roster.incarnation(slot));
+  }
+
+  #act(nowMs: number, codec: PacketCodec | undefined): void {
+    const { table } = this.#context.kernels;
+    const count = table.u32[TABLE.outCount >>> 2] as number;
+    for (let i = 0; i < count; i++) this.#change(nowMs, codec, table.outOffset + i * CHANGE.stride);
+  }
+
+  #change(nowMs: number, codec: PacketCodec | undefined, at: number): void {
+    const { kernels, stats } = this.#context;
+    const { u8, u32 } = kernels.table;
+    const kind = u8[at + CHANGE.kind] as number;
+    const flags = u8[at + CHANGE.flags] as number;
+    const slot = u32[(at + CHANGE.slot) >>> 2] as number;
+    const incarnation = u32[(at + CHANGE.incarnation) >>> 2] as number;
+    const record = u32[(at + CHANGE.record) >>> 2] as number;
+    const prevStatus = u8[at + CHANGE.prevStatus] as number;
+    if ((flags & CHANGE_FLAG.suspicionEnded) !== 0) this.#endSuspicion(slot);
+    switch (kind) {
+      case CHANGE_KIND.alive:
+        if ((flags & CHANGE_FLAG.self) !== 0) this.#news.announceSelf(this.#token);
+        else if (codec !== undefined && record !== NO_RECORD) this.#news.relayAlive(codec, record, slot);
+        this.#aliveEvents(slot, prevStatus, flags);
+        break;
+      case CHANGE_KIND.suspect: {
+        const from = this.#accuser(codec, record, slot);
+        stats.suspicionsStarted++;
+        this.#startSuspicion(nowMs, slot, textOf(from));
+        this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
+        this.#emitMember('suspect', slot);
+        break;
+      }
+      case CHANGE_KIND.confirm:
+        this.#confirm(nowMs, slot, incarnation, this.#accuser(codec, record, slot));
+        break;
+      case CHANGE_KIND.dead: {
+        const token = (flags & CHANGE_FLAG.self) !== 0 ? this.#token : 0;
+        this.#news.accusation(MESSAGE.dead, slot, incarnation, this.#accuser(codec, record, slot), token);
+        this.#emitMember(u8[at + CHANGE.status] === STATUS.left ? 'leave' : 'dead', slot);
+        break;
+      }
+      case CHANGE_KIND.refute:
+        stats.refutations++;
+        this.#context.awareness.apply(1);
+        this.#news.announceSelf(0);
+        break;
+      case CHANGE_KIND.conflict:
+        stats.conflicts++;
+        if (codec !== undefined && record !== NO_RECORD) this.#conflict(codec, record, slot);
+        break;
+      case CHANGE_KIND.reap:
+        stats.membersReaped++;
+        break;
+      case CHANGE_KIND.ext:
+        if ((flags & CHANGE_FLAG.rebroadcast) !== 0 && codec !== undefined && record !== NO_RECORD) {
+          this.#news.relayAlive(codec, record, slot);
+        }
+        this.#stallEvents(slot, flags);
+        break;
+      default:
+    }
+  }
+
+  #aliveEvents(slot: number, prevStatus: number, flags: number): void {
+    if (prevStatus === STATUS.dead || prevStatus === STATUS.left) this.#emitMember('join', slot);
+    else {
+      if (prevStatus === STATUS.suspect) this.#emitMember('alive', slot);
+      if ((flags & CHANGE_FLAG.metaChanged) !== 0) this.#emitMember('update', slot);
+    }
+    this.#stallEvents(slot, flags);
+  }
+
+  #stallEvents(slot: number, flags: number): void {
+    if ((flags & CHANGE_FLAG.stallChanged) === 0) return;
+    this.#emitMember((this.#context.roster.ext(slot) & EXT.stalled) !== 0 ? 'stall' : 'resume', slot);
+  }
+
+  #emitMember(type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' | 'stall' | 'resume', slot: number): void {
+    this.#context.emit({ type, member: this.#context.roster.info(slot) });
+  }
+
+  #conflict(codec: PacketCodec, record: number, slot: number): void {
+    const at = codec.recordsOffset + record * RECORD.stride;
+    const port = (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8);
+    this.#context.emit({
+      type: 'conflict',
+      member: this.#context.roster.info(slot),
+      other: {
+        ip: viewOf(codec, at + RECORD.ipOffset).slice(),
+        port: port === 0 ? this.#context.config.address.port : port,
+      },
+    });
+  }
+
+  /** Who says so: the sender of a message, the member itself in "left", ourselves in what we conclude from a push/pull or a probe. */
+  #accuser(codec: PacketCodec | undefined, record: number, slot: number): Uint8Array {
+    const { roster, self } = this.#context;
+    if (codec === undefined || record === NO_RECORD) return self.name;
+    const at = codec.recordsOffset + record * RECORD.stride;
+    if (codec.u8[at + RECORD.kind] !== MESSAGE.pushPull) return viewOf(codec, at + RECORD.fromOffset);
+    return codec.u8[at + RECORD.status] === STATUS.left ? roster.nameBytes(slot) : self.name;
+  }
+
+  #startSuspicion(nowMs: number, slot: number, accuser: string): void {
+    const { config, roster, timers } = this.#context;
+    const suspicion = new Suspicion(nowMs, accuser, roster.count, config);
+    suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
+    this.#suspicions.set(slot, suspicion);
+  }
+
+  #confirm(nowMs: number, slot: number, incarnation: number, from: Uint8Array): void {
+    const { stats, timers } = this.#context;
+    const suspicion = this.#suspicions.get(slot);
+    if (suspicion === undefined || suspicion.confirmations >= suspicion.wanted) return;
+    if (!suspicion.confirm(nowMs, textOf(from))) return;
+    stats.suspicionsConfirmed++;
+    timers.cancel(suspicion.token);
+    suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
+    this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
+  }
+
+  #endSuspicion(slot: number): void {
+    const suspicion = this.#suspicions.get(slot);
+    if (suspicion === undefined) return;
+    this.#context.timers.cancel(suspicion.token);
+    this.#suspicions.delete(slot);
+  }
+
+  /** Makes room for what merge() needs. False when the limit of members is reached. */
+  #grow(need: number): boolean {
+    const { config, kernels, roster } = this.#context;
+    const { table, names, profiles } = kernels;
+    if (need === NEED.out) {
+      table.rehome(grownMemberTableArena(table.arena, { outCapacity: 2 * (table.u32[TABLE.outCapacity >>> 2] as number) }));
+      return true;
+    }
+    if (roster.count >= config.membersMax) return false;
+    if (need === NEED.rows) {
+      const capacity = Math.min(config.membersMax, 2 * table.capacity);
+      if (capacity <= table.capacity) return false;
+      table.rehome(grownMemberTableArena(table.arena, { capacity }));
+    } else if (need === NEED.profiles) grow(profiles);
+    else {
+      // Names are shared: another engine may have made the interner larger than our index by name.
+      if ((table.u32[TABLE.nameCapacity >>> 2] as number) > names.capacity) grow(names);
+      const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
+      table.rehome(grownMemberTableArena(table.arena, { nameCapacity }));
+    }
+    return true;
+  }
+}
+
+/** Doubles whichever of ids and bytes is nearly used up, or both. */
+function grow(interner: Interner): void {
+  const { u32, capacity } = interner;
+  const heapBytes = u32[INTERNER.heapBytes >>> 2] as number;
+  const isFull = (u32[HEADER.live >>> 2] as number) >= capacity;
+  interner.rehome(
+    grownInternerArena(interner.arena, isFull ? { capacity: 2 * capacity, heapBytes: 2 * heapBytes } : { heapBytes: 2 * heapBytes }),
+  );
+}

@@ -1,0 +1,41 @@
+import { EXT } from '../kernels/contract.ts';
+import type { Address } from '../util/address.ts';
+import { bytesOf } from '../util/bytes.ts';
+import { type EngineConfig, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from './config.ts';
+
+/** What we say about ourselves, besides the incarnation, which the member table keeps. */
+export class Self {
+  readonly name: Uint8Array;
+  readonly nameText: string;
+  readonly address: Address;
+  readonly vsn: Uint8Array;
+  meta: Uint8Array;
+  /** Our extension word; 0 = we speak plain memberlist (protocol §8). */
+  ext: number;
+
+  constructor(config: EngineConfig) {
+    this.name = bytesOf(config.name);
+    this.nameText = config.name;
+    this.address = { ip: config.address.ip.slice(), port: config.address.port };
+    this.vsn = Uint8Array.of(
+      PROTOCOL_VERSION_MIN,
+      PROTOCOL_VERSION_MAX,
+      config.protocolVersion,
+      config.delegateProtocolMin,
+      config.delegateProtocolMax,
+      config.delegateProtocolVersion,
+    );
+    this.meta = config.meta.slice();
+    this.ext = config.extensions ? EXT.present | (1 << EXT.sequenceShift) : 0;
+  }
+
+  get isStalled(): boolean {
+    return (this.ext & EXT.stalled) !== 0;
+  }
+
+  /** Flips the stalled bit and raises the sequence, so that this word wins over the one before. The sequence skips 0 when it wraps. */
+  setStalled(stalled: boolean): void {
+    const sequence = ((this.ext >>> EXT.sequenceShift) + 1) & 0xffffff;
+    this.ext = (EXT.present | (stalled ? EXT.stalled : 0) | (Math.max(1, sequence) << EXT.sequenceShift)) >>> 0;
+  }
+}

@@ -1,0 +1,74 @@
+import { MESSAGE } from '../kernels/contract.ts';
+import type { Address } from '../util/address.ts';
+import { decodeMessage } from '../wire/decode.ts';
+import type { StreamSeal } from '../wire/stream.ts';
+import type { Context } from './context.ts';
+import { TIMER } from './timers.ts';
+import type { StreamRequest } from './types.ts';
+
+/** What one exchange is for. */
+export interface Exchange {
+  readonly to: Address;
+  readonly expectsReply: boolean;
+  readonly deadlineMs: number;
+  /** The plain message, made when the driver is about to send it. */
+  readonly message: () => Uint8Array;
+  /** The answer (empty when none was expected), or undefined and why there is none. */
+  readonly finish: (nowMs: number, reply: Uint8Array | undefined, error: string) => void;
+}
+
+/** How long after its deadline an exchange that the driver never reported on is given up, ms. */
+const GRACE_MS = 1000;
+
+/** Stream exchanges that we open: handed to the driver, matched with what it reports, never waited for longer than their deadline. */
+export class Streams {
+  readonly #context: Context;
+  readonly #seal: StreamSeal;
+  readonly #open = new Map<number, { exchange: Exchange; token: number }>();
+  readonly #waiting: number[] = [];
+  #lastId = 0;
+
+  constructor(context: Context, seal: StreamSeal) {
+    this.#context = context;
+    this.#seal = seal;
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  start(exchange: Exchange): void {
+    const id = ++this.#lastId;
+    const token = this.#context.timers.schedule(exchange.deadlineMs + GRACE_MS, TIMER.streamEnd, id);
+    this.#open.set(id, { exchange, token });
+    this.#waiting.push(id);
+  }
+
+  poll(): StreamRequest | undefined {
+    for (let id = this.#waiting.shift(); id !== undefined; id = this.#waiting.shift()) {
+      const entry = this.#open.get(id);
+      if (entry === undefined) continue;
+      const { to, expectsReply, deadlineMs, message } = entry.exchange;
+      return { id, to, bytes: this.#seal.wrap(message(), true), expectsReply, deadlineMs };
+    }
+    return undefined;
+  }
+
+  finish(nowMs: number, id: number, reply: Uint8Array | undefined, error: string): void {
+    const entry = this.#open.get(id);
+    if (entry === undefined) {
+      this.#context.stats.streamRepliesUnknown++;
+      return;
+    }
+    this.#open.delete(id);
+    this.#context.timers.cancel(entry.token);
+    entry.exchange.finish(nowMs, reply, error);
+  }
+}
+
+/** The sequence number of an ack that came over a stream; undefined when the message is no ack. */
+export function ackSeqNo(message: Uint8Array): number | undefined {
+  if (message[0] !== MESSAGE.ack) return undefined;
+  const decoded = decodeMessage(message);
+  return typeof decoded === 'object' && decoded.type === 'ack' ? decoded.seqNo : undefined;
+}
