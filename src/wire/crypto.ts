@@ -126,7 +126,8 @@ function tryKey(
     // Node reports a tag that does not fit by throwing; here it only means "not this key".
     return undefined;
   }
-  return plain;
+  // Not the Buffer itself: its slice() would be a view where a Uint8Array makes a copy.
+  return new Uint8Array(plain.buffer, plain.byteOffset, plain.length);
 }
 
 /** The reference does not look at the padding; a length beyond a block or the message can only be an attack or a bug. */

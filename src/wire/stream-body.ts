@@ -37,11 +37,10 @@ export const STREAM_LIMITS: StreamLimits = {
   valueBytes: 65536,
 };
 
-/** True for a type that may be the (innermost) message of a stream. */
-export function isStreamType(type: number): boolean {
-  return type <= MESSAGE.ack || type === MESSAGE.pushPull || type === MESSAGE.user || type === MESSAGE.error
-    ? type !== MESSAGE.indirectPing
-    : false;
+/** True for a type that a stream may carry to the acceptor (ping, push/pull, user), or back (ack, push/pull, error). */
+export function isStreamType(type: number, acceptor: boolean): boolean {
+  if (type === MESSAGE.pushPull) return true;
+  return acceptor ? type === MESSAGE.ping || type === MESSAGE.user : type === MESSAGE.ack || type === MESSAGE.error;
 }
 
 const STAGE = { value: 0, pushPullHeader: 1, userHeader: 2, node: 3, raw: 4 } as const;

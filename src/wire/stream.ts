@@ -187,7 +187,7 @@ export class StreamReader {
     if (encryption && verifyIncoming) {
       return this.#fail(REJECT.notEncrypted, 'encryption is configured but remote state is not encrypted', true);
     }
-    if (type !== MESSAGE.compress && !isStreamType(type)) return this.#unknown(type);
+    if (type !== MESSAGE.compress && !isStreamType(type, this.#acceptor)) return this.#unknown(type);
     this.#phase = type === MESSAGE.compress ? PHASE.compressed : PHASE.body;
     this.#scan = new BodyScan(type, this.#at + 1, this.#limits);
     return undefined;
@@ -243,7 +243,7 @@ export class StreamReader {
   /** A message whose bytes are all there because a layer around it said how many there are. */
   #complete(bytes: Uint8Array): StreamResult {
     const type = bytes[0] as number;
-    if (!isStreamType(type)) return this.#unknown(type);
+    if (!isStreamType(type, this.#acceptor)) return this.#unknown(type);
     const end = new BodyScan(type, 1, this.#limits).advance(bytes, bytes.length);
     if (end <= 0) return this.#fail(end === 0 ? REJECT.truncated : -end, BODY_TEXT, false);
     return { kind: 'message', message: bytes.subarray(0, end) };

@@ -3,7 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { REJECT } from '../../src/kernels/contract.ts';
 import { bytesEqual, bytesOf, fromHex, toHex } from '../../src/util/bytes.ts';
 import { COMPOUND_COUNT_MAX, decodeCompound, encodeCompound } from '../../src/wire/compound.ts';
-import { decrypt, encryptedBytes, encryptInto, type EncryptionVersion, encryptionOverheadBytes, systemNonces } from '../../src/wire/crypto.ts';
+import {
+  decrypt,
+  type EncryptionVersion,
+  encryptedBytes,
+  encryptInto,
+  encryptionOverheadBytes,
+  systemNonces,
+} from '../../src/wire/crypto.ts';
 import { Keyring } from '../../src/wire/keyring.ts';
 import { checkLabel, labelBytes, labelHeader, labelHeaderBytes } from '../../src/wire/label.ts';
 import { encoded } from './encode.ts';
@@ -72,7 +79,9 @@ describe('compound', () => {
   it('refuses what the format cannot say', () => {
     const out = new Uint8Array(10);
     expect(() => encodeCompound(out, 0, [new Uint8Array(65536)])).toThrow(/65535 bytes/);
-    expect(() => encodeCompound(out, 0, new Array<Uint8Array>(COMPOUND_COUNT_MAX + 1).fill(new Uint8Array(0)))).toThrow(/255 parts/);
+    expect(() => encodeCompound(out, 0, new Array<Uint8Array>(COMPOUND_COUNT_MAX + 1).fill(new Uint8Array(0)))).toThrow(
+      /255 parts/,
+    );
     expect(encodeCompound(out, 0, [new Uint8Array(7)])).toBe(-11);
   });
 
@@ -132,7 +141,9 @@ describe('keyring', () => {
   it('puts the primary first and leaves out repetitions', () => {
     expect(hexes(Keyring.create([KEY2, KEY, KEY3, KEY2], KEY))).toEqual([KEY, KEY2, KEY3].map(toHex));
     expect(Keyring.create([], new Uint8Array(0)).size).toBe(0);
-    expect(() => Keyring.create([KEY], new Uint8Array(0))).toThrow(expect.objectContaining({ code: 'ERR_KEY_INVALID' }));
+    expect(() => Keyring.create([KEY], new Uint8Array(0))).toThrow(
+      expect.objectContaining({ code: 'ERR_KEY_INVALID' }),
+    );
   });
 
   it('takes keys of 16, 24 and 32 bytes only', () => {
@@ -164,13 +175,16 @@ describe('keyring', () => {
 });
 
 describe('encryption', () => {
-  it.each(encryption.encrypt)('version $version gives the same bytes: $note', ({ version, key, nonce, aad, plaintext, hex }) => {
-    const plain = fromHex(plaintext);
-    const out = new Uint8Array(encryptedBytes(version, plain.length) + 2);
-    const end = encryptInto(out, 2, fromHex(key), version, fixedNonce(fromHex(nonce)), plain, fromHex(aad));
-    expect([end, toHex(out.subarray(2))]).toEqual([out.length, hex]);
-    expect(toHex(decrypt([fromHex(key)], fromHex(hex), fromHex(aad)) as Uint8Array)).toBe(plaintext);
-  });
+  it.each(encryption.encrypt)(
+    'version $version gives the same bytes: $note',
+    ({ version, key, nonce, aad, plaintext, hex }) => {
+      const plain = fromHex(plaintext);
+      const out = new Uint8Array(encryptedBytes(version, plain.length) + 2);
+      const end = encryptInto(out, 2, fromHex(key), version, fixedNonce(fromHex(nonce)), plain, fromHex(aad));
+      expect([end, toHex(out.subarray(2))]).toEqual([out.length, hex]);
+      expect(toHex(decrypt([fromHex(key)], fromHex(hex), fromHex(aad)) as Uint8Array)).toBe(plaintext);
+    },
+  );
 
   it.each(encryption.decrypt)('decrypts or refuses: $note', ({ keys, aad, hex, plaintext, error }) => {
     const result = decrypt(

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MESSAGE, REJECT } from '../../src/kernels/contract.ts';
 import { bytesOf, concatBytes, fromHex, toHex } from '../../src/util/bytes.ts';
-import { decodeMessage, type Message, readNodeState, readPushPullHeader, readUserHeader } from '../../src/wire/decode.ts';
+import {
+  decodeMessage,
+  type Message,
+  readNodeState,
+  readPushPullHeader,
+  readUserHeader,
+} from '../../src/wire/decode.ts';
 import {
   compressHeaderBytes,
   encodeAlive,
@@ -42,7 +48,9 @@ const accept = vectors<{ cases: AcceptCase[] }>('msgpack-accept').cases;
 /** Structures without a type byte of their own. */
 function decodePart(kind: string, body: Uint8Array): object | undefined {
   const reader = new MsgpackReader(body);
-  const read = { pushPullHeader: readPushPullHeader, pushNodeState: readNodeState, userMsgHeader: readUserHeader }[kind];
+  const read = { pushPullHeader: readPushPullHeader, pushNodeState: readNodeState, userMsgHeader: readUserHeader }[
+    kind
+  ];
   if (!read) return undefined;
   const value = read(reader);
   if (!reader.ok) return undefined;
@@ -54,7 +62,9 @@ function encodePart(kind: string, part: object): Uint8Array {
     return encoded((out, at) => encodeNodeState(out, at, part as ReturnType<typeof readNodeState>));
   }
   if (kind === 'pushPullHeader') {
-    return encoded((out, at) => encodePushPullHeader(out, at, part as ReturnType<typeof readPushPullHeader>)).subarray(1);
+    return encoded((out, at) => encodePushPullHeader(out, at, part as ReturnType<typeof readPushPullHeader>)).subarray(
+      1,
+    );
   }
   return encoded((out, at) => encodeUserHeader(out, at, (part as { userMsgLen: number }).userMsgLen)).subarray(1);
 }
@@ -74,20 +84,26 @@ describe('messages', () => {
     },
   );
 
-  it.each(messages.filter((row) => row.message === 'user'))('a user message is its type byte and the payload', ({ fields, hex }) => {
-    const message = decodeMessage(fromHex(hex)) as Message & { type: 'user' };
-    expect(message.payload).toEqual(bytesField(fields, 'payload'));
-    expect(toHex(encodeMessage(message))).toBe(hex);
-  });
+  it.each(messages.filter((row) => row.message === 'user'))(
+    'a user message is its type byte and the payload',
+    ({ fields, hex }) => {
+      const message = decodeMessage(fromHex(hex)) as Message & { type: 'user' };
+      expect(message.payload).toEqual(bytesField(fields, 'payload'));
+      expect(toHex(encodeMessage(message))).toBe(hex);
+    },
+  );
 
-  it.each(messages.filter((row) => row.type === null))('$message decodes, in the older form too, and encodes: $fields', (row) => {
-    const part = decodePart(row.message, fromHex(row.hex)) as object;
-    expect(fieldsOfPart(part)).toEqual(row.fields);
-    expect(toHex(encodePart(row.message, part))).toBe(row.hex);
-    if (row.legacy_hex !== undefined) {
-      expect(fieldsOfPart(decodePart(row.message, fromHex(row.legacy_hex)) as object)).toEqual(row.fields);
-    }
-  });
+  it.each(messages.filter((row) => row.type === null))(
+    '$message decodes, in the older form too, and encodes: $fields',
+    (row) => {
+      const part = decodePart(row.message, fromHex(row.hex)) as object;
+      expect(fieldsOfPart(part)).toEqual(row.fields);
+      expect(toHex(encodePart(row.message, part))).toBe(row.hex);
+      if (row.legacy_hex !== undefined) {
+        expect(fieldsOfPart(decodePart(row.message, fromHex(row.legacy_hex)) as object)).toEqual(row.fields);
+      }
+    },
+  );
 
   it.each(accept)('reads like the current generation: $target, $case', ({ target, hex, current }) => {
     const body = fromHex(hex);
@@ -127,7 +143,16 @@ describe('messages', () => {
       expect(keys).toEqual([...keys].sort());
     }
     const state = encoded((out, at) =>
-      encodeNodeState(out, at, { name: node, addr: null, port: 1, meta: null, incarnation: 1, state: 0, vsn: null, ext }),
+      encodeNodeState(out, at, {
+        name: node,
+        addr: null,
+        port: 1,
+        meta: null,
+        incarnation: 1,
+        state: 0,
+        vsn: null,
+        ext,
+      }),
     );
     expect(readNodeState(new MsgpackReader(state)).ext).toBe(ext);
     expect(keysOf(state)).toEqual([...keysOf(state)].sort());
@@ -138,7 +163,13 @@ describe('messages', () => {
   });
 
   it('says how much room a message needs when there is too little, and writes nothing behind the end', () => {
-    const ping = { seqNo: 70000, node: bytesOf('bravo'), sourceAddr: fromHex('0a000001'), sourcePort: 7946, sourceNode: bytesOf('alpha') };
+    const ping = {
+      seqNo: 70000,
+      node: bytesOf('bravo'),
+      sourceAddr: fromHex('0a000001'),
+      sourcePort: 7946,
+      sourceNode: bytesOf('alpha'),
+    };
     const whole = encoded((out, at) => encodePing(out, at, ping));
     for (let room = 0; room < whole.length; room++) {
       const out = new Uint8Array(whole.length);
@@ -153,7 +184,9 @@ describe('messages', () => {
   it('counts the bytes before the LZW data of a compress message', () => {
     for (const length of [0, 31, 32, 255, 65535, 65536]) {
       const data = new Uint8Array(length);
-      expect(encoded((out, at) => encodeCompress(out, at, data), 70000).length).toBe(compressHeaderBytes(length) + length);
+      expect(encoded((out, at) => encodeCompress(out, at, data), 70000).length).toBe(
+        compressHeaderBytes(length) + length,
+      );
     }
   });
 
@@ -166,11 +199,33 @@ describe('messages', () => {
     const source = { sourceAddr: present, sourcePort: u16, sourceNode: bytes };
     const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       fc.record({ type: fc.constant('ping' as const), seqNo: u32, node: bytes, ...source, ext: u32 }),
-      fc.record({ type: fc.constant('indirectPing' as const), seqNo: u32, target: field, port: u16, node: bytes, nack: fc.boolean(), ...source }),
+      fc.record({
+        type: fc.constant('indirectPing' as const),
+        seqNo: u32,
+        target: field,
+        port: u16,
+        node: bytes,
+        nack: fc.boolean(),
+        ...source,
+      }),
       fc.record({ type: fc.constant('ack' as const), seqNo: u32, payload: field, ext: u32 }),
       fc.record({ type: fc.constant('nack' as const), seqNo: u32 }),
-      fc.record({ type: fc.constantFrom('suspect' as const, 'dead' as const), incarnation: u32, node: bytes, from: bytes }),
-      fc.record({ type: fc.constant('alive' as const), incarnation: u32, node: bytes, addr: field, port: u16, meta: field, vsn: field, ext: u32 }),
+      fc.record({
+        type: fc.constantFrom('suspect' as const, 'dead' as const),
+        incarnation: u32,
+        node: bytes,
+        from: bytes,
+      }),
+      fc.record({
+        type: fc.constant('alive' as const),
+        incarnation: u32,
+        node: bytes,
+        addr: field,
+        port: u16,
+        meta: field,
+        vsn: field,
+        ext: u32,
+      }),
       fc.record({ type: fc.constant('error' as const), text: bytes }),
       fc.record({ type: fc.constant('user' as const), payload: bytes }),
       fc.record({
@@ -191,7 +246,10 @@ describe('messages', () => {
   it('never throws on random and on mutated bytes, and answers within the input', () => {
     const samples = messages.filter((row) => row.type !== null).map((row) => fromHex(row.hex));
     const mutated = fc
-      .tuple(fc.constantFrom(...samples), fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 4 }))
+      .tuple(
+        fc.constantFrom(...samples),
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 4 }),
+      )
       .map(([sample, edits]) => {
         const copy = sample.slice();
         for (const [at, value] of edits) copy[at % copy.length] = value;
@@ -201,7 +259,9 @@ describe('messages', () => {
       fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 })), (bytes) => {
         const result = decodeMessage(bytes);
         if (typeof result === 'number') expect(result).toBeLessThan(0);
-        else for (const value of Object.values(result)) if (value instanceof Uint8Array) expect(value.length).toBeLessThanOrEqual(bytes.length);
+        else
+          for (const value of Object.values(result))
+            if (value instanceof Uint8Array) expect(value.length).toBeLessThanOrEqual(bytes.length);
       }),
       { numRuns: 2000 },
     );
@@ -211,7 +271,8 @@ describe('messages', () => {
 describe('alive', () => {
   it('sends nil for null and an empty raw for empty, which readers treat alike', () => {
     const base = { incarnation: 1, node: bytesOf('a'), addr: null, port: 0, vsn: null };
-    const hex = (meta: Uint8Array | null): string => toHex(encoded((out, at) => encodeAlive(out, at, { ...base, meta })));
+    const hex = (meta: Uint8Array | null): string =>
+      toHex(encoded((out, at) => encodeAlive(out, at, { ...base, meta })));
     expect(hex(null)).toContain('a44d657461c0');
     expect(hex(new Uint8Array(0))).toContain('a44d657461a0');
   });

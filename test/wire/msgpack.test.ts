@@ -87,7 +87,19 @@ describe('msgpack reader', () => {
   });
 
   it('refuses integers outside the range of the field', () => {
-    for (const hex of ['ff', 'd0ff', 'd1ffff', 'd2ffffffff', 'd3ffffffffffffffff', 'cd0100', 'a0', 'ca00000000', 'c2', '90', 'c1']) {
+    for (const hex of [
+      'ff',
+      'd0ff',
+      'd1ffff',
+      'd2ffffffff',
+      'd3ffffffffffffffff',
+      'cd0100',
+      'a0',
+      'ca00000000',
+      'c2',
+      '90',
+      'c1',
+    ]) {
       const reader = new MsgpackReader(fromHex(hex));
       expect(reader.readUint(255)).toBe(0);
       expect(reader.status).toBe(REJECT.malformed);
@@ -118,17 +130,68 @@ describe('msgpack reader', () => {
     const reader = new MsgpackReader(fromHex('c10501'));
     reader.readUint(255);
     const at = reader.pos;
-    expect([reader.readUint(255), reader.readBool(), reader.readFloat(), reader.readBytes(), reader.openStruct()]).toEqual([0, false, 0, false, false]);
+    expect([
+      reader.readUint(255),
+      reader.readBool(),
+      reader.readFloat(),
+      reader.readBytes(),
+      reader.openStruct(),
+    ]).toEqual([0, false, 0, false, false]);
     reader.skip();
     expect([reader.pos, reader.status]).toEqual([at, REJECT.malformed]);
   });
 
   it('passes over every type of value', () => {
     const values = [
-      ...['00', '7f', 'e0', 'ff', 'c0', 'c2', 'c3', 'a0', 'a161', 'd90161', 'da000161', 'db0000000161', 'c40161', 'c5000161', 'c60000000161'],
-      ...['ca00000000', 'cb0000000000000000', 'cc01', 'cd0001', 'ce00000001', 'cf0000000000000001', 'd001', 'd10001', 'd200000001'],
-      ...['d30000000000000001', 'd401aa', 'd501aaaa', 'd601aaaaaaaa', `d701${'aa'.repeat(8)}`, `d801${'aa'.repeat(16)}`, 'c70101aa', 'c8000101aa'],
-      ...['c90000000101aa', '90', '9201a161', 'dc000101', 'dd0000000101', '80', '81a16101', 'de0001a16101', 'df00000001a16191c0'],
+      ...[
+        '00',
+        '7f',
+        'e0',
+        'ff',
+        'c0',
+        'c2',
+        'c3',
+        'a0',
+        'a161',
+        'd90161',
+        'da000161',
+        'db0000000161',
+        'c40161',
+        'c5000161',
+        'c60000000161',
+      ],
+      ...[
+        'ca00000000',
+        'cb0000000000000000',
+        'cc01',
+        'cd0001',
+        'ce00000001',
+        'cf0000000000000001',
+        'd001',
+        'd10001',
+        'd200000001',
+      ],
+      ...[
+        'd30000000000000001',
+        'd401aa',
+        'd501aaaa',
+        'd601aaaaaaaa',
+        `d701${'aa'.repeat(8)}`,
+        `d801${'aa'.repeat(16)}`,
+        'c70101aa',
+        'c8000101aa',
+      ],
+      ...[
+        'c90000000101aa',
+        '90',
+        '9201a161',
+        'dc000101',
+        'dd0000000101',
+        '80',
+        '81a16101',
+        'de0001a16101',
+        'df00000001a16191c0',
+      ],
     ];
     for (const hex of values) {
       const whole = fromHex(`${hex}2a`);
@@ -158,9 +221,21 @@ describe('msgpack reader', () => {
     const value = fc.letrec<{ value: string }>((tie) => ({
       value: fc.oneof(
         { maxDepth: 4 },
-        fc.constantFrom('00', 'c0', 'c3', 'a3616263', 'cd0102', 'cb0000000000000000', 'd401aa', 'c7020155aa', `da0028${'61'.repeat(40)}`),
+        fc.constantFrom(
+          '00',
+          'c0',
+          'c3',
+          'a3616263',
+          'cd0102',
+          'cb0000000000000000',
+          'd401aa',
+          'c7020155aa',
+          `da0028${'61'.repeat(40)}`,
+        ),
         fc.array(tie('value'), { maxLength: 5 }).map((items) => `9${items.length.toString(16)}${items.join('')}`),
-        fc.array(tie('value'), { maxLength: 5 }).map((items) => `df0000000${items.length}${items.map((item) => `a16b${item}`).join('')}`),
+        fc
+          .array(tie('value'), { maxLength: 5 })
+          .map((items) => `df0000000${items.length}${items.map((item) => `a16b${item}`).join('')}`),
       ),
     })).value;
     fc.assert(

@@ -24,7 +24,11 @@ export function openPacket(seal: PacketSeal, datagram: Uint8Array): OpenedPacket
   return status < 0 ? status : opened;
 }
 
-function unpack(bytes: Uint8Array, into: { compressed: boolean; compound: boolean; messages: Message[] }, depth: number): number {
+function unpack(
+  bytes: Uint8Array,
+  into: { compressed: boolean; compound: boolean; messages: Message[] },
+  depth: number,
+): number {
   if (bytes.length === 0) return -REJECT.empty;
   if (depth > NESTING_MAX) return -REJECT.nestedTooDeep;
   if (bytes[0] === MESSAGE.compound) {

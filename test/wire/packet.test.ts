@@ -37,23 +37,26 @@ const OTHER = fromHex('202122232425262728292a2b2c2d2e2f');
 const PING = fromHex('0082a44e6f6465a5627261766fa55365714e6f2a');
 
 describe('packet seal', () => {
-  it.each(cases)('seals and opens as memberlist does: $title', ({ compression, crc, encryption_version, key, nonce, label, packet, payload }) => {
-    const seal = new PacketSeal(
-      sealOptions({
-        compression,
-        label,
-        protocolVersion: encryption_version === 0 ? 1 : 2,
-        ...(key ? { keys: [fromHex(key.hex)], nonces: fixedNonce(fromHex(nonce ?? '')) } : {}),
-      }),
-    );
-    const message = fromHex(payload);
-    expect(toHex(seal.seal(message, crc))).toBe(packet);
-    const opened = openPacket(seal, fromHex(packet));
-    if (typeof opened === 'number') throw new Error(`rejected with ${opened}`);
-    expect(opened.crc).toBe(crc);
-    expect(opened.messages.length).toBe(opened.compound ? 6 : 1);
-    for (const part of opened.messages) expect(payload).toContain(toHex(encodeMessage(part)));
-  });
+  it.each(cases)(
+    'seals and opens as memberlist does: $title',
+    ({ compression, crc, encryption_version, key, nonce, label, packet, payload }) => {
+      const seal = new PacketSeal(
+        sealOptions({
+          compression,
+          label,
+          protocolVersion: encryption_version === 0 ? 1 : 2,
+          ...(key ? { keys: [fromHex(key.hex)], nonces: fixedNonce(fromHex(nonce ?? '')) } : {}),
+        }),
+      );
+      const message = fromHex(payload);
+      expect(toHex(seal.seal(message, crc))).toBe(packet);
+      const opened = openPacket(seal, fromHex(packet));
+      if (typeof opened === 'number') throw new Error(`rejected with ${opened}`);
+      expect(opened.crc).toBe(crc);
+      expect(opened.messages.length).toBe(opened.compound ? 6 : 1);
+      for (const part of opened.messages) expect(payload).toContain(toHex(encodeMessage(part)));
+    },
+  );
 
   it('hands the message itself on when no layer applies, and otherwise bytes that later packets leave alone', () => {
     expect(new PacketSeal(sealOptions({})).seal(PING, false)).toBe(PING);
@@ -84,7 +87,10 @@ describe('packet seal', () => {
     ring.add(OTHER);
     ring.use(OTHER);
     const fresh = seal.seal(PING, false);
-    expect([seal.open(old), seal.open(fresh)].map((bytes) => toHex(bytes as Uint8Array))).toEqual([toHex(PING), toHex(PING)]);
+    expect([seal.open(old), seal.open(fresh)].map((bytes) => toHex(bytes as Uint8Array))).toEqual([
+      toHex(PING),
+      toHex(PING),
+    ]);
     ring.remove(KEY);
     expect(seal.open(old)).toBe(-REJECT.decryptFailed);
     expect(toHex(seal.open(fresh) as Uint8Array)).toBe(toHex(PING));
@@ -92,7 +98,8 @@ describe('packet seal', () => {
 
   it('says why it refuses', () => {
     const seal = new PacketSeal(sealOptions({ keys: [KEY], label: 'blue' }));
-    const from = (settings: Parameters<typeof sealOptions>[0]): Uint8Array => new PacketSeal(sealOptions(settings)).seal(PING, false);
+    const from = (settings: Parameters<typeof sealOptions>[0]): Uint8Array =>
+      new PacketSeal(sealOptions(settings)).seal(PING, false);
     expect(seal.open(new Uint8Array(0))).toBe(-REJECT.empty);
     expect(seal.open(fromHex('f404626c7565'))).toBe(-REJECT.empty);
     expect(seal.open(fromHex('f4'))).toBe(-REJECT.labelMalformed);
@@ -148,11 +155,13 @@ describe('packet seal', () => {
       new PacketSeal(sealOptions({ keys: [KEY], verifyIncoming: false })),
     ];
     const samples = cases.map((row) => fromHex(row.packet));
-    const mutated = fc.tuple(fc.constantFrom(...samples), fc.nat(), fc.integer({ min: 0, max: 255 })).map(([sample, at, value]) => {
-      const copy = sample.slice(0, 1 + (at % sample.length));
-      copy[(at >> 3) % copy.length] = value;
-      return copy;
-    });
+    const mutated = fc
+      .tuple(fc.constantFrom(...samples), fc.nat(), fc.integer({ min: 0, max: 255 }))
+      .map(([sample, at, value]) => {
+        const copy = sample.slice(0, 1 + (at % sample.length));
+        copy[(at >> 3) % copy.length] = value;
+        return copy;
+      });
     fc.assert(
       fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 100 })), (bytes) => {
         for (const seal of seals) {
