@@ -26,7 +26,6 @@ const fresh = existsSync(stamp) && inputs.every((path) => newest(path) <= statSy
 if (fresh && !process.argv.includes('--force')) process.exit(0);
 
 const began = new Date();
-rmSync(dist, { recursive: true, force: true });
 const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.'], {
   cwd: root,
   stdio: 'inherit',
@@ -39,7 +38,7 @@ const moduleUrls = {
     plugin.onLoad({ filter: /\.js$/ }, ({ path }) => {
       if (!path.startsWith(dist + sep)) return undefined;
       const fromBundle = relative(join(dist, 'cjs'), path).split(sep).join('/');
-      const url = `require('node:url').pathToFileURL(require('node:path').join(__dirname, ${JSON.stringify(fromBundle)})).href`;
+      const url = `moduleUrl(${JSON.stringify(fromBundle)})`;
       return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', url), loader: 'js' };
     });
   },
@@ -56,16 +55,28 @@ await build({
   sourcemap: true,
   logLevel: 'warning',
   plugins: [moduleUrls],
+  banner: {
+    js: "const moduleUrl = (path) => require('node:url').pathToFileURL(require('node:path').join(__dirname, path)).href;",
+  },
 });
 
-// Types of the CommonJS entry: the same declarations as CommonJS modules, so that no consumer's setting sees an ES module.
+// Declarations keep the `.ts` of their imports: give them the names of what lies in dist/. And the types of the CommonJS entry: the
+// same declarations as CommonJS modules, so that no consumer's setting sees an ES module.
+const renamed = (text, extension) =>
+  text.replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, `$1${extension}$2`);
 for (const entry of readdirSync(dist, { withFileTypes: true, recursive: true })) {
   const path = join(entry.parentPath ?? entry.path, entry.name);
-  if (!entry.name.endsWith('.d.ts') || path.startsWith(join(dist, 'cjs'))) continue;
+  if (!entry.name.endsWith('.d.ts')) continue;
   const target = join(dist, 'cjs', relative(dist, path).replace(/\.d\.ts$/, '.d.cts'));
+  const text = readFileSync(path, 'utf8');
   mkdirSync(dirname(target), { recursive: true });
-  const text = readFileSync(path, 'utf8').replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.js(['"])/g, '$1.cjs$2');
-  writeFileSync(target, text.replace(/^\/\/# sourceMappingURL=.*$/m, ''));
+  writeFileSync(target, renamed(text, '.cjs'));
+  writeFileSync(path, renamed(text, '.js'));
+}
+// What no source made this time belongs to a module that is gone. (Nothing is removed before: programs may be running from dist/.)
+for (const entry of readdirSync(dist, { withFileTypes: true, recursive: true })) {
+  const path = join(entry.parentPath ?? entry.path, entry.name);
+  if (entry.isFile() && statSync(path).mtimeMs < began.getTime() - 1) rmSync(path);
 }
 writeFileSync(stamp, '');
 utimesSync(stamp, began, began); // a source saved while we built is newer

@@ -52,7 +52,9 @@ function tryLoad(path: string): NativeAddon | string {
   try {
     addon = require(path) as NativeAddon;
   } catch (error) {
-    return `${path} is there but does not load: ${error instanceof Error ? error.message : String(error)}`;
+    // Node adds a list of requiring modules in further lines.
+    const [reason] = String(error instanceof Error ? error.message : error).split('\n', 1);
+    return `${path} is there but does not load: ${reason}`;
   }
   const differences = typeof addon.abi === 'function' ? abiDifferences(addon.abi()) : ['it has no abi()'];
   if (differences.length === 0) return addon;
