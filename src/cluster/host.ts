@@ -65,8 +65,6 @@ export class ClusterHost {
 
   /** Binds, starts the engine, tries the seeds once. */
   async start(requireJoin: boolean): Promise<HostHello> {
-    const { kernels, backend } = acquireKernels(this.#settings, this.#shared);
-    this.#kernels = kernels;
     const { transport, packets } = await openTransport(this.#settings, this.#hooks);
     this.#transport = transport;
     const bound = await transport.start({
@@ -78,6 +76,8 @@ export class ClusterHost {
     });
     try {
       this.#self = this.#advertised(bound);
+      const { kernels, backend } = acquireKernels(this.#settings, this.#shared, bound.port);
+      this.#kernels = kernels;
       this.#engine = new GossipEngine(engineConfig(this.#settings, this.#hooks, this.#self, this.#keyring), kernels);
       this.#engine.start(this.#now());
       this.#drain();
@@ -367,7 +367,7 @@ export class ClusterHost {
       if (step.kind === 'message')
         answer(this.#turn((now) => this.#engine.handleStream(now, connection.remote, step.message)).bytes);
       else {
-        this.#engine.noteStreamError(step.error);
+        this.#engine.noteStreamError(step.code);
         answer(step.answer);
       }
     });

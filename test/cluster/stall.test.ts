@@ -12,7 +12,8 @@ it('nobody suspects a node whose application blocks its loop for 5 s; they see i
   await watchers[1].join([watchers[0].self.address]);
   const accusations: string[] = [];
   for (const watcher of watchers) {
-    for (const event of ['suspect', 'dead', 'leave'] as const) watcher.on(event, (member) => accusations.push(`${event} ${member.name}`));
+    for (const event of ['suspect', 'dead', 'leave'] as const)
+      watcher.on(event, (member) => accusations.push(`${event} ${member.name}`));
   }
   const program = fileURLToPath(new URL('../helpers/blocker.mjs', import.meta.url));
   const child = spawn(process.execPath, [program, watchers[0].self.address], { stdio: ['pipe', 'pipe', 'inherit'] });

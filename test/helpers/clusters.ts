@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Cluster, type ClusterEventMap, type ClusterEventName, type ClusterOptions, type Member } from 'hearsay';
 import { afterEach } from 'vitest';
 
@@ -41,19 +40,29 @@ export async function untilMembers(
     return;
   }
   for await (const _ of events) if (condition(cluster.members())) return;
-  throw new Error(`${cluster.name} did not get there: ${cluster.members({ all: true }).map((m) => `${m.name} ${m.status}`)}`);
+  throw new Error(
+    `${cluster.name} did not get there: ${cluster.members({ all: true }).map((m) => `${m.name} ${m.status}`)}`,
+  );
 }
 
 /** The next event of this name whose argument satisfies the condition. Call before causing it. */
-export async function nextEvent<K extends ClusterEventName>(
+export function nextEvent<K extends ClusterEventName>(
   cluster: Cluster,
   name: K,
   condition: (argument: ClusterEventMap[K][0]) => boolean = () => true,
   timeoutMs = 15_000,
 ): Promise<ClusterEventMap[K][0]> {
-  const signal = AbortSignal.timeout(timeoutMs);
-  for (;;) {
-    const [argument] = (await once(cluster, name, { signal })) as ClusterEventMap[K];
-    if (condition(argument)) return argument;
-  }
+  return new Promise((resolve, reject) => {
+    // One listener for as long as it takes: several events may be delivered in one turn.
+    const listener = (argument: ClusterEventMap[K][0]): void => {
+      if (condition(argument)) finish(() => resolve(argument));
+    };
+    const timer = setTimeout(() => finish(() => reject(new Error(`${cluster.name}: no such '${name}' event came`))), timeoutMs);
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer);
+      cluster.off(name, listener as never);
+      settle();
+    };
+    cluster.on(name, listener as never);
+  });
 }
