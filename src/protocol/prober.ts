@@ -122,10 +122,11 @@ export class Prober {
       this.#membership.nextProbe(nowMs);
       return;
     }
-    for (let tries = this.#probes.size + 1; tries > 0; tries--) {
+    // One try more than members under probe, and one for a walk that gave up at the end of the list: without it a cluster of two
+    // would leave every second period unused.
+    for (let tries = this.#probes.size + 2; tries > 0; tries--) {
       const slot = this.#membership.nextProbe(nowMs);
-      if (slot < 0) return;
-      if (this.#isProbed(slot)) continue;
+      if (slot < 0 || this.#isProbed(slot)) continue;
       this.probe(nowMs, slot, 0);
       return;
     }
