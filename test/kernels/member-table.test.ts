@@ -1,0 +1,4 @@
+import { memberTableContract } from './member-table.contract.ts';
+import { ENGINES } from './member-table.fixtures.ts';
+
+for (const engine of ENGINES) memberTableContract(engine);
