@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { bench, GO_PEER, QUICK, unique } from './harness.ts';
-import { DIRECTIONS, type NodeSettings, names, pair, SOON_MS } from './pairs.ts';
+import { DIRECTIONS, type NodeSettings, names, pair, refused, SOON_MS } from './pairs.ts';
 import { type Peer, receives, sees } from './peer.ts';
 
 const nodes = bench();
@@ -17,16 +17,6 @@ async function bothHear(two: readonly [Peer, Peer]): Promise<void> {
       await receives(to, bytes, SOON_MS);
     }
   }
-}
-
-/** The join fails as a failed join, not for any other reason. */
-async function refused(start: Promise<Peer>): Promise<void> {
-  const error: Error & { code?: string } = await start.then(
-    () => Promise.reject(new Error('the node was let in')),
-    (reason: Error) => reason,
-  );
-  if (error.code === undefined) expect(error.message).toMatch(/^memberlist: 1 error occurred:\s+\* failed to join/);
-  else expect(error.code).toBe('ERR_JOIN_FAILED');
 }
 
 for (const direction of DIRECTIONS) {

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { type Bench, QUICK, unique } from './harness.ts';
 import { type Peer, type PeerKind, type PeerSettings, sees } from './peer.ts';
 
@@ -40,4 +41,14 @@ export async function pair(
 /** Names of the members that the peer counts as present, sorted. */
 export async function names(peer: Peer): Promise<string[]> {
   return (await peer.members()).map((m) => m.name).sort();
+}
+
+/** The join fails as a failed join, not for any other reason. */
+export async function refused(start: Promise<Peer>): Promise<void> {
+  const error: Error & { code?: string } = await start.then(
+    () => Promise.reject(new Error('the node was let in')),
+    (reason: Error) => reason,
+  );
+  if (error.code === undefined) expect(error.message).toMatch(/^memberlist: 1 error occurred:\s+\* failed to join/);
+  else expect(error.code).toBe('ERR_JOIN_FAILED');
 }
