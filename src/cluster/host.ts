@@ -68,8 +68,8 @@ export class ClusterHost {
     const { transport, packets } = await openTransport(this.#settings, this.#hooks);
     this.#transport = transport;
     const bound = await transport.start({
-      packet: (from, bytes) => this.#engine.handlePacket(this.#now(), from, bytes),
-      turn: () => this.#drain(),
+      packet: (from, bytes) => this.#receive(from, bytes),
+      turn: () => this.#turn((now) => this.#engine.handleInbox(now)),
       stream: (connection) => this.#accept(connection),
       error: (error) => this.#sink.error(error),
       unreachable: (to) => this.#engine.handleUnreachable(this.#now(), to),
@@ -189,6 +189,15 @@ export class ClusterHost {
     const result = step(this.#now());
     this.#drain();
     return result;
+  }
+
+  /** Collects the datagrams of a turn for one crossing, unless other engines of this thread use the same codec in between. */
+  #receive(from: Address, bytes: Uint8Array): void {
+    if (!this.#shared) this.#engine.handlePacket(this.#now(), from, bytes);
+    else if (!this.#engine.addPacket(from, bytes)) {
+      this.#engine.handleInbox(this.#now());
+      this.#engine.addPacket(from, bytes);
+    }
   }
 
   /** Does what the engine asks for, in the order that its class comment demands. */

@@ -45,7 +45,7 @@ export interface TransportStats {
  * `thread: 'inline'`).
  */
 export interface Transport {
-  /** Binds; resolves with the address that was bound (one port for packets and streams). */
+  /** Binds; resolves with the address that was bound (one port for packets and streams). No handler is called before. */
   start(handlers: TransportHandlers): Promise<Address>;
   /** Hands a datagram over. Takes a copy if it cannot send at once. Never throws. */
   send(to: Address, bytes: Uint8Array): void;
