@@ -50,4 +50,4 @@ interop: build ## Run against real peers: serf agents and a Go program on member
 	@node scripts/interop.mjs $(ARGS)
 
 clean: ## Remove everything that was built (node_modules stays)
-	@rm -rf dist build out coverage *.tgz
+	@rm -rf dist build out prebuilds coverage *.tgz

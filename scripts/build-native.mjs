@@ -1,11 +1,12 @@
 // Builds the addon: cmake-js first, node-gyp where cmake is missing, and without a compiler the pure-TypeScript twins serve.
 //
-//   node scripts/build-native.mjs [--force] [--with cmake|gyp] [--verbose]
+//   node scripts/build-native.mjs [--force] [--with cmake|gyp] [--verbose] [--stage | --unstage]
 //
-// Each way has its own folder (out/cmake, out/gyp), nothing is downloaded, and nothing is rebuilt while no source is newer
+// --stage puts the result where the npm package carries it (prebuilds/), --unstage takes it away again.
+// Each way has its own folder (out/cmake, build), nothing is downloaded, and nothing is rebuilt while no source is newer
 // than the result: the addon is plain Node-API, so one file serves every Node.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,10 +65,23 @@ function gyp() {
   return run(process.execPath, [bin, 'rebuild', ...nodedir]);
 }
 
+const staged = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'hearsay.node');
+function finish(file) {
+  if (args.includes('--stage')) {
+    mkdirSync(dirname(staged), { recursive: true });
+    copyFileSync(file, staged);
+  }
+  process.exit(0);
+}
+if (args.includes('--unstage')) {
+  rmSync(join(root, 'prebuilds'), { recursive: true, force: true });
+  process.exit(0);
+}
+
 const newest = newestSource();
 if (!args.includes('--force') && !only) {
   const fresh = Object.values(RESULTS).find((file) => isFresh(file, newest));
-  if (fresh) process.exit(0);
+  if (fresh) finish(fresh);
 }
 
 const failures = [];
@@ -79,7 +93,7 @@ for (const [name, build] of Object.entries({ cmake, gyp })) {
     for (const [other, file] of Object.entries(RESULTS))
       if (other !== name && !isFresh(file, newest)) rmSync(file, { force: true });
     console.log(`native: built with ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    process.exit(0);
+    finish(RESULTS[name]);
   }
   failures.push({ name, ...result });
 }

@@ -43,7 +43,7 @@ export function loadNativeFrom(candidates: readonly string[], warn: (message: st
     problems.push(problem);
   }
   return {
-    problem: problems.length > 0 ? problems.join('; ') : 'no addon is built for this platform (run `make native`)',
+    problem: problems.length > 0 ? problems.join('; ') : 'no addon is built for this platform (`make native` builds it in a checkout)',
   };
 }
 
