@@ -1,0 +1,367 @@
+// Fuzz target of the packet codec: any bytes as datagrams, as a push/pull body, and as LZW.
+//
+//   clang++ -std=c++20 -O2 -g -fsanitize=fuzzer,address,undefined -DHEARSAY_LIBFUZZER native/test/fuzz_packet_codec.cpp
+//       -o out/fuzz_packet_codec && out/fuzz_packet_codec corpus/
+//   g++ -std=c++20 -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all native/test/fuzz_packet_codec.cpp
+//       -o out/fuzz_packet_codec && out/fuzz_packet_codec --seconds 60 [--seed 1] [files to replay...]
+//
+// The second form needs no libFuzzer: it replays the files, then mutates built-in messages until the time is over.
+// Under ASan the inbox is poisoned but for the datagram at hand, so a read behind its end is an error even though the arena
+// goes on.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../kernels/packet_codec.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HEARSAY_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEARSAY_ASAN 1
+#endif
+#endif
+#ifdef HEARSAY_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace {
+
+using namespace hearsay;
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "fuzz_packet_codec: %s\n", what);
+  std::abort();
+}
+
+/// An arena of its own allocation, so that ASan sees both of its ends.
+class Fixture {
+ public:
+  Fixture(uint32_t packets, uint32_t records, uint32_t inbox_bytes, uint32_t scratch_bytes)
+      : records_(records), inbox_bytes_(inbox_bytes), scratch_bytes_(scratch_bytes) {
+    using namespace layout;
+    records_at_ = codec::packetsOffset + packets * packet::stride;
+    inbox_ = records_at_ + records * record::stride;
+    scratch_ = static_cast<uint32_t>(align8(inbox_ + inbox_bytes));
+    size_ = static_cast<uint32_t>(align8(scratch_ + scratch_bytes));
+    memory_.reset(static_cast<uint8_t*>(std::calloc(size_, 1)));
+    set(header::capacity, packets);
+    set(header::byteLength, size_);
+    set(codec::recordCapacity, records);
+    set(codec::inboxBytes, inbox_bytes);
+    set(codec::scratchBytes, scratch_bytes);
+    require(!codec.attach(memory_.get(), size_ - 8), "attached to a short arena");
+    require(codec.attach(memory_.get(), size_), "did not attach");
+  }
+
+  void run_datagram(const uint8_t* bytes, uint32_t length) {
+    using namespace layout;
+    length = std::min(length, inbox_bytes_);
+    std::copy_n(bytes, length, memory_.get() + inbox_);
+    set(codec::packetsOffset + packet::offset, inbox_);
+    set(codec::packetsOffset + packet::length, length);
+    poison(length);
+    const uint32_t count = codec.index(1);
+    unpoison();
+    const auto result = static_cast<int32_t>(get(codec::packetsOffset + packet::result));
+    require(result <= 0 && result >= -static_cast<int32_t>(reject::fieldInvalid), "unknown result");
+    require(result == 0 || count == 0, "a rejected datagram left records");
+    require(get(codec::packetsOffset + packet::recordCount) == count, "record count");
+    check(count);
+  }
+
+  void run_state(const uint8_t* bytes, uint32_t length, uint32_t from, uint32_t nodes) {
+    using namespace layout;
+    length = std::min(length, inbox_bytes_);
+    std::copy_n(bytes, length, memory_.get() + inbox_);
+    set(codec::inboxTop, length);
+    poison(length);
+    const int32_t end = codec.index_state(from, nodes);
+    unpoison();
+    require(end >= 0 ? static_cast<uint32_t>(end) <= length : end >= -static_cast<int32_t>(reject::fieldInvalid),
+            "end");
+    check(end >= 0 ? nodes : 0);
+  }
+
+  kernels::PacketCodec codec;
+
+ private:
+  struct Free {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
+
+  void set(uint32_t offset, uint32_t value) { std::memcpy(memory_.get() + offset, &value, 4); }
+  uint32_t get(uint32_t offset) const {
+    uint32_t value = 0;
+    std::memcpy(&value, memory_.get() + offset, 4);
+    return value;
+  }
+
+  void poison([[maybe_unused]] uint32_t length) {
+#ifdef HEARSAY_ASAN
+    ASAN_POISON_MEMORY_REGION(memory_.get() + inbox_ + length, scratch_ - inbox_ - length);
+#endif
+  }
+  void unpoison() {
+#ifdef HEARSAY_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(memory_.get() + inbox_, scratch_ - inbox_);
+#endif
+  }
+
+  /// Every span of every record lies in the inbox or scratch, and all that is unused is zero.
+  void check(uint32_t count) {
+    using namespace layout;
+    const uint32_t scratch_top = get(codec::scratchTop);
+    require(get(codec::recordCount) == count && count <= records_, "record count");
+    require(scratch_top <= scratch_bytes_, "scratchTop");
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t at = records_at_ + i * record::stride;
+      check_span(get(at + record::nameOffset), get(at + record::nameLength));
+      check_span(get(at + record::fromOffset), get(at + record::fromLength));
+      check_span(get(at + record::ipOffset), get(at + record::ipLength));
+      check_span(get(at + record::dataOffset), get(at + record::dataLength));
+      check_span(get(at + record::sourceIpOffset), memory_.get()[at + record::sourceIpLength]);
+    }
+    const uint8_t* base = memory_.get();
+    require(is_zero(base + records_at_ + count * record::stride, base + inbox_), "unused records");
+    require(is_zero(base + scratch_ + scratch_top, base + size_), "unused scratch");
+  }
+
+  static bool is_zero(const uint8_t* from, const uint8_t* to) {
+    const auto length = static_cast<std::size_t>(to - from);
+    return length == 0 || (*from == 0 && std::memcmp(from, from + 1, length - 1) == 0);
+  }
+
+  void check_span(uint32_t offset, uint32_t length) const {
+    if (length == 0) {
+      require(offset == 0, "offset of an empty span");
+      return;
+    }
+    const uint64_t end = uint64_t{offset} + length;
+    const bool in_inbox = offset >= inbox_ && end <= uint64_t{inbox_} + inbox_bytes_;
+    const bool in_scratch = offset >= scratch_ && end <= uint64_t{scratch_} + scratch_bytes_;
+    require(in_inbox || in_scratch, "span");
+  }
+
+  uint32_t records_;
+  uint32_t inbox_bytes_;
+  uint32_t scratch_bytes_;
+  uint32_t records_at_ = 0;
+  uint32_t inbox_ = 0;
+  uint32_t scratch_ = 0;
+  uint32_t size_ = 0;
+  std::unique_ptr<uint8_t, Free> memory_;
+};
+
+void run_lzw(kernels::PacketCodec& codec, const uint8_t* bytes, std::size_t length) {
+  std::vector<uint8_t> plain(4096);
+  codec.decompress(bytes, length, plain.data(), plain.size());
+  std::vector<uint8_t> packed(length + length / 2 + length / 1024 + 16);
+  const int64_t size = codec.compress(bytes, length, packed.data(), packed.size());
+  require(size > 0, "the bound of compressed bytes does not hold");
+  packed.resize(static_cast<std::size_t>(size));
+  packed.shrink_to_fit();
+  std::vector<uint8_t> again(length);
+  require(codec.decompress(packed.data(), packed.size(), again.data(), length) == static_cast<int64_t>(length) &&
+              std::equal(again.begin(), again.end(), bytes),
+          "compress and decompress do not undo each other");
+}
+
+void run_one(const uint8_t* bytes, std::size_t length) {
+  static Fixture roomy(1, 300, 65536, 16384);
+  static Fixture tight(1, 3, 65536 + 3, 61);
+  const auto size = static_cast<uint32_t>(std::min<std::size_t>(length, 65536));
+  roomy.run_datagram(bytes, size);
+  tight.run_datagram(bytes, size);
+  if (size > 1) {
+    roomy.run_state(bytes, size, bytes[0] & 7u, bytes[1]);
+    tight.run_state(bytes, size, 0, bytes[1] & 3u);
+  }
+  run_lzw(roomy.codec, bytes, size);
+}
+
+}  // namespace
+
+#ifdef HEARSAY_LIBFUZZER
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, std::size_t length) {
+  run_one(bytes, length);
+  return 0;
+}
+
+#else
+
+namespace {
+
+/// splitmix64: enough for a mutator.
+struct Random {
+  uint64_t state;
+  uint64_t next() {
+    uint64_t z = (state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+  std::size_t below(std::size_t bound) { return static_cast<std::size_t>(next() % bound); }
+};
+
+using Bytes = std::vector<uint8_t>;
+
+Bytes from_hex(const char* hex) {
+  Bytes out;
+  for (; hex[0] != 0; hex += 2)
+    out.push_back(static_cast<uint8_t>(std::strtoul(std::string(hex, 2).c_str(), nullptr, 16)));
+  return out;
+}
+
+/// One message of each kind (protocol §4.2), a node state, a compound, and a compressed and a checksummed message.
+std::vector<Bytes> seeds() {
+  std::vector<Bytes> out;
+  for (const char* hex : {
+           "0085a44e6f6465a5627261766fa55365714e6f2aaa536f7572636541646472a40a000001aa536f757263654e6f6465a5616c706861a"
+           "a536"
+           "f75726365506f7274cd1f0a",
+           "0188a44e61636bc3a44e6f6465a7636861726c6965a4506f7274cd1f0aa55365714e6fcd012caa536f7572636541646472a40a00000"
+           "1aa53"
+           "6f757263654e6f6465a5616c706861aa536f75726365506f7274cd1f0aa6546172676574a40a000003",
+           "0283a24873cd0301a75061796c6f6164a3010203a55365714e6f01",
+           "0383a446726f6da5616c706861ab496e6361726e6174696f6e03a44e6f6465a5627261766f",
+           "0486a441646472a40a000001ab496e6361726e6174696f6e01a44d657461940102cc8003a44e6f6465a5616c706861a4506f7274cd1"
+           "f0aa3"
+           "56736ea6010502000000",
+           "0583a446726f6da5627261766fab496e6361726e6174696f6e03a44e6f6465a5627261766f",
+           "87a441646472a47f000001ab496e6361726e6174696f6e01a44d657461a66d6574612d61a44e616d65a5616c706861a4506f7274cd9"
+           "a95a553"
+           "7461746500a356736ea6010502000000",
+           "0702001400250082a44e6f6465a5627261766fa55365714e6f2a0383a446726f6da5616c706861ab496e6361726e6174696f6e03a44"
+           "e6f64"
+           "65a5627261766f",
+           "0875736572206279746573",
+           "0982a4416c676f00a3427566af00d19461c3e60d0881040d222c1810",
+           "0b81a55365714e6f05",
+           "0cf9e17e500085a44e6f6465a5627261766fa55365714e6f2aaa536f7572636541646472a40a000001aa536f757263654e6f6465a56"
+           "16c7068"
+           "61aa536f75726365506f7274cd1f0a",
+           "009605a161c000a0c3",
+       }) {
+    out.push_back(from_hex(hex));
+  }
+  return out;
+}
+
+void put_be32(Bytes& bytes, std::size_t at, uint32_t value) {
+  for (int i = 0; i < 4; i++) bytes[at + static_cast<std::size_t>(i)] = static_cast<uint8_t>(value >> (24 - 8 * i));
+}
+
+Bytes wrap(Random& random, kernels::PacketCodec& codec, const std::vector<Bytes>& corpus, Bytes inner) {
+  switch (random.below(4)) {
+    case 0: {
+      Bytes out{layout::message::compound, static_cast<uint8_t>(1 + random.below(3))};
+      std::vector<Bytes> parts{std::move(inner)};
+      while (parts.size() < out[1]) parts.push_back(corpus[random.below(corpus.size())]);
+      for (const Bytes& part : parts) {
+        out.push_back(static_cast<uint8_t>(part.size() >> 8));
+        out.push_back(static_cast<uint8_t>(part.size()));
+      }
+      for (const Bytes& part : parts) out.insert(out.end(), part.begin(), part.end());
+      return out;
+    }
+    case 1: {
+      Bytes packed(inner.size() * 2 + 16);
+      packed.resize(static_cast<std::size_t>(codec.compress(inner.data(), inner.size(), packed.data(), packed.size())));
+      Bytes out = from_hex("0982a4416c676f00a3427566da");
+      out.push_back(static_cast<uint8_t>(packed.size() >> 8));
+      out.push_back(static_cast<uint8_t>(packed.size()));
+      out.insert(out.end(), packed.begin(), packed.end());
+      return out;
+    }
+    case 2: {
+      Bytes out(5);
+      out[0] = layout::message::hasCrc;
+      put_be32(out, 1, crc32(inner.data(), inner.size()));
+      out.insert(out.end(), inner.begin(), inner.end());
+      return out;
+    }
+    default:
+      return inner;
+  }
+}
+
+void damage(Random& random, const std::vector<Bytes>& corpus, Bytes& bytes) {
+  static constexpr std::array<uint8_t, 16> kHeads = {0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc4,
+                                                     0xc6, 0xc9, 0xcf, 0xd3, 0xd9, 0xdb, 0xdd, 0xdf};
+  const std::size_t at = random.below(bytes.size() + 1);
+  const auto here = bytes.begin() + static_cast<std::ptrdiff_t>(at);
+  switch (random.below(6)) {
+    case 0:
+      if (at < bytes.size()) bytes[at] = static_cast<uint8_t>(random.next());
+      break;
+    case 1:
+      if (at < bytes.size()) bytes[at] = kHeads[random.below(kHeads.size())];
+      break;
+    case 2:
+      bytes.resize(at);
+      break;
+    case 3:
+      bytes.insert(here, static_cast<uint8_t>(random.next()));
+      break;
+    case 4:
+      bytes.erase(here, here + static_cast<std::ptrdiff_t>(std::min<std::size_t>(bytes.size() - at, random.below(9))));
+      break;
+    default: {
+      const Bytes& other = corpus[random.below(corpus.size())];
+      bytes.insert(here, other.begin() + static_cast<std::ptrdiff_t>(random.below(other.size())), other.end());
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  uint64_t seconds = 10;
+  Random random{1};
+  std::vector<Bytes> corpus = seeds();
+  for (int i = 1; i < argc; i++) {
+    const std::string argument = argv[i];
+    if (argument == "--seconds" && i + 1 < argc) {
+      seconds = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--seed" && i + 1 < argc) {
+      random.state = std::strtoull(argv[++i], nullptr, 10);
+    } else {
+      std::ifstream file(argument, std::ios::binary);
+      corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    }
+  }
+  for (const Bytes& bytes : corpus) run_one(bytes.data(), bytes.size());
+
+  const auto codec = std::make_unique<kernels::PacketCodec>();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  uint64_t runs = 0;
+  while (std::chrono::steady_clock::now() < end) {
+    for (int i = 0; i < 200; i++, runs++) {
+      Bytes bytes = corpus[random.below(corpus.size())];
+      for (std::size_t times = random.below(4); times > 0; times--) damage(random, corpus, bytes);
+      for (std::size_t layers = random.below(6); layers > 0; layers--) {
+        bytes = wrap(random, *codec, corpus, std::move(bytes));
+        if (random.below(4) == 0) damage(random, corpus, bytes);
+      }
+      bytes.shrink_to_fit();
+      run_one(bytes.data(), bytes.size());
+    }
+  }
+  std::printf("fuzz_packet_codec: %llu inputs, nothing found\n", static_cast<unsigned long long>(runs));
+  return 0;
+}
+
+#endif
