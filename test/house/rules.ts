@@ -145,7 +145,7 @@ export const BANNED: readonly BannedWord[] = [
   { where: KERNELS, word: /\bthrow\b|\btry\s*\{/, why: 'exceptions are off' },
   { where: /^native\/io\//, word: /napi\.h|node_api\.h/, why: 'only native/binding knows JavaScript' },
   {
-    where: /^native\//,
+    where: /^native\/(?!test\/)/,
     word: /^\s*static\s+(?!constexpr|inline|const\b)\w[\w:<>*& ]*\s\w+\s*(=|;|\{)/m,
     why: 'worker threads load the addon many times: no statics',
   },
@@ -165,11 +165,14 @@ export function wordComplaints(path: string, text: string): string[] {
 
 export const LINES_WARN = 400;
 export const LINES_MAX = 600;
+/** Tests are lists of cases and may be longer. */
+export const TEST_LINES_MAX = 800;
 
-/** A file above LINES_MAX lines wants to be two. */
+/** A file that is too long wants to be two. */
 export function lengthComplaints(path: string, text: string): string[] {
   const lines = text.split('\n').length - 1;
-  return lines > LINES_MAX ? [`${path}: ${lines} lines, at most ${LINES_MAX}`] : [];
+  const max = path.startsWith('test/') ? TEST_LINES_MAX : LINES_MAX;
+  return lines > max ? [`${path}: ${lines} lines, at most ${max}`] : [];
 }
 
 /** Files that a kernel must have, by its name in KERNEL_ID, for a list of all paths. */
@@ -182,7 +185,10 @@ export function kernelComplaints(kernel: string, paths: ReadonlySet<string>): st
     `src/kernels/native/${kebab}.ts`,
     `native/kernels/${snake}.hpp`,
     `native/binding/${snake}.hpp`,
-    `test/kernels/${kebab}.contract.test.ts`,
+    // The contract is a suite of its own, or one that <kernel>.test.ts runs against both engines.
+    paths.has(`test/kernels/${kebab}.contract.ts`)
+      ? `test/kernels/${kebab}.test.ts`
+      : `test/kernels/${kebab}.contract.test.ts`,
     `test/kernels/${kebab}.twin.test.ts`,
   ];
   return needed.filter((path) => !paths.has(path)).map((path) => `kernel ${kernel} lacks ${path}`);
