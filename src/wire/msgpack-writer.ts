@@ -44,8 +44,13 @@ export class MsgpackWriter {
 
   /** Bytes as they are, without a header. */
   verbatim(bytes: Uint8Array): this {
-    if (this.#room(bytes.length)) this.bytes.set(bytes, this.pos);
-    this.pos += bytes.length;
+    const { length } = bytes;
+    if (this.#room(length)) {
+      // set() costs more than the loop for keys and names.
+      if (length > 32) this.bytes.set(bytes, this.pos);
+      else for (let i = 0; i < length; i++) this.bytes[this.pos + i] = bytes[i] as number;
+    }
+    this.pos += length;
     return this;
   }
 

@@ -152,6 +152,22 @@ describe('CRC-32', () => {
     expect(crc32(bytes, 5)).toBe(expected);
     expect(new DataView(bytes.buffer).getUint32(1)).toBe(expected);
   });
+
+  it('is the plain bitwise division whatever the length and start', () => {
+    const bitwise = (bytes: Uint8Array): number => {
+      let crc = -1;
+      for (const byte of bytes) {
+        crc ^= byte;
+        for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+      }
+      return ~crc >>> 0;
+    };
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.integer({ min: 0, max: 20 }), (bytes, start) => {
+        expect(crc32(bytes, start)).toBe(bitwise(bytes.subarray(start)));
+      }),
+    );
+  });
 });
 
 /** The two fields of a compress body by hand, then LZW: what §6.2 asks of a packet. */
