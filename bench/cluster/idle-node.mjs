@@ -20,12 +20,16 @@ const { values } = parseArgs({
     json: { type: 'string' },
     role: { type: 'string' },
     seed: { type: 'string' },
+    prefix: { type: 'string' },
+    count: { type: 'string' },
   },
 });
 const nodes = Number(values.nodes);
 const { profile, backend } = values;
 /** Joins under way at a time: a join is a full state exchange on both sides. */
-const JOINS_AT_ONCE = 8;
+const JOINS_AT_ONCE = 4;
+/** Processes that the crowd is spread over. */
+const CROWDS = 2;
 
 if (values.role === 'crowd') await crowd();
 else if (values.role === 'subject') await subject();
@@ -33,17 +37,18 @@ else await main();
 
 async function crowd() {
   const base = { thread: 'inline', profile, backend, bind: '127.0.0.1:0', rejoinIntervalMs: 0 };
-  const seed = await Cluster.start({ ...base, name: 'm0' });
-  const names = Array.from({ length: nodes - 2 }, (_, i) => `m${i + 1}`);
+  const names = Array.from({ length: Number(values.count) }, (_, i) => `${values.prefix}${i}`);
+  const first = await Cluster.start({ ...base, name: names.pop(), seeds: values.seed ? [values.seed] : [] });
+  process.send({ address: first.self.address });
   await Promise.all(
     Array.from({ length: JOINS_AT_ONCE }, async () => {
       for (let name = names.pop(); name; name = names.pop()) {
-        await Cluster.start({ ...base, name, seeds: [seed.self.address], requireJoin: true });
+        await Cluster.start({ ...base, name, seeds: [first.self.address], requireJoin: true });
       }
     }),
   );
-  await untilAll(seed, nodes - 1);
-  process.send({ address: seed.self.address });
+  await untilAll(first, nodes - 1);
+  process.send({ isUp: true });
 }
 
 async function subject() {
@@ -92,8 +97,16 @@ async function main() {
   };
   try {
     const began = performance.now();
-    const crowdProcess = start('crowd');
-    const [{ address }] = await once(crowdProcess, 'message');
+    let address = '';
+    const crowds = [];
+    for (let i = 0, left = nodes - 1; i < CROWDS; i++) {
+      const count = i === CROWDS - 1 ? left : Math.floor((nodes - 1) / CROWDS);
+      left -= count;
+      const child = start('crowd', ['--prefix', `c${i}-`, '--count', String(count), ...(address ? ['--seed', address] : [])]);
+      [{ address }] = await once(child, 'message');
+      crowds.push(child);
+    }
+    await Promise.all(crowds.map((child) => once(child, 'message')));
     const subjectProcess = start('subject', ['--seed', address]);
     await once(subjectProcess, 'message');
     console.log(`${nodes} members up after ${((performance.now() - began) / 1000).toFixed(1)} s; measuring ${seconds} s`);

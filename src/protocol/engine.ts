@@ -101,7 +101,7 @@ export class GossipEngine {
       stats: this.#stats,
       emit: (event) => this.#events.push(event),
     };
-    const sealOptions = sealOptionsOf(config);
+    const sealOptions = sealOptionsOf(config, kernels);
     this.#packetSeal = new PacketSeal(sealOptions);
     this.#streamSeal = new StreamSeal(sealOptions);
     const overheadBytes = (): number => this.#packetSeal.overheadBytes;
@@ -419,7 +419,7 @@ function mixedSeed(rngSeed: number, name: string): number {
   return hash >>> 0;
 }
 
-function sealOptionsOf(config: EngineConfig): SealOptions {
+function sealOptionsOf(config: EngineConfig, { codec }: EngineKernels): SealOptions {
   return {
     keyring: config.keyring,
     label: labelBytes(config.label),
@@ -429,5 +429,6 @@ function sealOptionsOf(config: EngineConfig): SealOptions {
     compression: config.compression,
     skipInboundLabelCheck: config.skipInboundLabelCheck,
     nonces: config.nonces ?? systemNonces(),
+    compress: (source, out) => codec.compress(source, out),
   };
 }
