@@ -51,7 +51,7 @@ function run(command, commandArgs) {
 }
 
 function cmake() {
-  if (!run('cmake', ['--version']).ok) return { ok: false, missing: 'cmake', output: '' };
+  if (!run('cmake', ['--version']).ok) return { ok: false, output: '' };
   const bin = require.resolve('cmake-js/bin/cmake-js');
   // The environment may set CMAKE_GENERATOR; both Make and Ninja serve.
   return run(process.execPath, [bin, 'compile', '--out', join(root, 'out', 'cmake'), '--log-level', 'info']);
@@ -98,16 +98,17 @@ for (const [name, build] of Object.entries({ cmake, gyp })) {
   failures.push({ name, ...result });
 }
 
-// A broken source must not look like a missing compiler: whoever has the tools sees what they said.
-for (const { name, output, missing } of failures) {
-  const compileError = output
+// A broken source must not look like a missing compiler: whoever has the tools sees what they said, and CI fails.
+let broken = false;
+for (const { name, output } of failures) {
+  const said = output
     .split('\n')
-    .filter((line) => /error[: ]/i.test(line) && !/gyp ERR! (stack|cwd|node|not ok)/.test(line));
-  if (!missing && compileError.length > 0)
-    console.error(`native: ${name} failed:\n${compileError.slice(0, 20).join('\n')}`);
+    .filter((line) => /: (fatal )?error: |: error C\d+|undefined reference|CMake Error/.test(line));
+  if (said.length > 0) console.error(`native: ${name} failed:\n${said.slice(0, 20).join('\n')}`);
+  broken ||= said.some((line) => line.includes('native/'));
 }
 for (const file of Object.values(RESULTS)) if (!isFresh(file, newest)) rmSync(file, { force: true });
 console.log(
   'native: no addon could be built (a C++20 compiler with cmake, or make and python3, is needed): the pure-TypeScript twins serve',
 );
-process.exit(process.env.HEARSAY_BACKEND === 'native' ? 1 : 0);
+process.exit(process.env.HEARSAY_BACKEND === 'native' || (broken && process.env.CI) ? 1 : 0);
