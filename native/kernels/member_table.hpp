@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "interner.hpp"
@@ -18,85 +17,9 @@
 #include "precedence.hpp"
 #include "prng.hpp"
 #include "profile_draft.hpp"
+#include "record_view.hpp"
 
 namespace hearsay::kernels {
-
-/// One decoded message in a codec's arena.
-struct Record {
-  uint8_t kind;
-  uint8_t flags;
-  uint16_t port;
-  uint32_t packet;
-  uint32_t number;
-  uint32_t name_offset;
-  uint32_t name_length;
-  uint32_t from_offset;
-  uint32_t from_length;
-  uint32_t ip_offset;
-  uint32_t ip_length;
-  uint32_t data_offset;
-  uint32_t data_length;
-  uint8_t vsn[6];
-  uint8_t vsn_length;
-  uint8_t status;
-  uint32_t source_ip_offset;
-  uint8_t source_ip_length;
-  uint8_t nack;
-  uint16_t source_port;
-  uint32_t ext;
-};
-static_assert(sizeof(Record) == layout::record::stride);
-static_assert(offsetof(Record, port) == layout::record::port);
-static_assert(offsetof(Record, number) == layout::record::number);
-static_assert(offsetof(Record, name_offset) == layout::record::nameOffset);
-static_assert(offsetof(Record, from_offset) == layout::record::fromOffset);
-static_assert(offsetof(Record, ip_offset) == layout::record::ipOffset);
-static_assert(offsetof(Record, data_offset) == layout::record::dataOffset);
-static_assert(offsetof(Record, vsn) == layout::record::vsn);
-static_assert(offsetof(Record, vsn_length) == layout::record::vsnLength);
-static_assert(offsetof(Record, status) == layout::record::status);
-static_assert(offsetof(Record, ext) == layout::record::ext);
-
-/// The records of a codec's arena, for reading.
-class RecordView {
- public:
-  /// False when the bytes are not those of a codec.
-  bool attach(const uint8_t* base, std::size_t length) {
-    using namespace layout;
-    if (length < codec::packetsOffset || reinterpret_cast<uintptr_t>(base) % 8 != 0) return false;
-    if (load(base, header::magic) != kArenaMagic || load(base, header::kernelId) != kernel_id::packetCodec) return false;
-    const uint64_t records = codec::packetsOffset + uint64_t{load(base, header::capacity)} * packet::stride;
-    const uint64_t capacity = load(base, codec::recordCapacity);
-    if (records + capacity * record::stride > length) return false;
-    base_ = base;
-    length_ = length;
-    records_ = base + records;
-    capacity_ = static_cast<uint32_t>(capacity);
-    return true;
-  }
-
-  uint32_t capacity() const { return capacity_; }
-  Record record(uint32_t index) const {
-    Record value;
-    std::memcpy(&value, records_ + std::size_t{index} * layout::record::stride, sizeof value);
-    return value;
-  }
-  bool is_inside(uint32_t offset, uint32_t length) const { return uint64_t{offset} + length <= length_; }
-  /// Of a range that is_inside().
-  std::span<const uint8_t> bytes(uint32_t offset, uint32_t length) const { return {base_ + offset, length}; }
-
- private:
-  static uint32_t load(const uint8_t* base, uint32_t offset) {
-    uint32_t value = 0;
-    std::memcpy(&value, base + offset, sizeof value);
-    return value;
-  }
-
-  const uint8_t* base_ = nullptr;
-  const uint8_t* records_ = nullptr;
-  std::size_t length_ = 0;
-  uint32_t capacity_ = 0;
-};
 
 class MemberTable {
  public:
@@ -283,8 +206,7 @@ class MemberTable {
     using namespace layout;
     const bool is_bootstrap = (merge_flags & merge_flag::bootstrap) != 0;
     const bool is_created = slot == MemberRows::kNone;
-    const bool is_self =
-        rows_.word(table::selfSlot) == 0 ? is_bootstrap : (!is_created && rows_.is_self(slot));
+    const bool is_self = rows_.word(table::selfSlot) == 0 ? is_bootstrap : (!is_created && rows_.is_self(slot));
     // 1. A node that has left stays left.
     if (is_self && rows_.word(table::leaving) != 0) return need::none;
     // 2. Versions that nobody can speak. (3, the filter, is the engine's.)
@@ -294,7 +216,8 @@ class MemberTable {
     if ((record.ip_length != 4 && record.ip_length != 16) || !view.is_inside(record.ip_offset, record.ip_length)) {
       return need::none;
     }
-    if (record.data_length > kMetaBytesMax || !view.is_inside(record.data_offset, record.data_length)) return need::none;
+    if (record.data_length > kMetaBytesMax || !view.is_inside(record.data_offset, record.data_length))
+      return need::none;
     draft_.compose(record.vsn, record.vsn_length, record.port != 0 ? record.port : rows_.word(table::defaultPort),
                    view.bytes(record.ip_offset, record.ip_length), view.bytes(record.data_offset, record.data_length));
 
@@ -452,8 +375,7 @@ class MemberTable {
     if (slot == filter.except_slot || rows_.is_self(slot)) return false;
     const Row& row = rows_.row(slot);
     if (((1u << (row.status & 31)) & filter.mask) == 0) return false;
-    return row.status <= layout::status::suspect ||
-           !is_older(row.status_since_ms, filter.now_ms, filter.dead_for_ms);
+    return row.status <= layout::status::suspect || !is_older(row.status_since_ms, filter.now_ms, filter.dead_for_ms);
   }
 
   /// A dead member may come back elsewhere after deadReclaimMs, one that left at any time (§9.2 step 5).

@@ -30,7 +30,7 @@ inline Verdict supersedes(uint32_t known_status, uint32_t known_incarnation, uin
       }
       // An alive at the incarnation of a suspicion does not end it: only the accused may, by raising its incarnation.
       return new_incarnation > known_incarnation || (news_bits & news::address_update) != 0 ? Verdict::accept
-                                                                                           : Verdict::ignore;
+                                                                                            : Verdict::ignore;
     case layout::status::suspect:
       if (new_incarnation < known_incarnation) return Verdict::ignore;
       if ((news_bits & news::suspicion) != 0) return Verdict::confirm;

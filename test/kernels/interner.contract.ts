@@ -15,7 +15,9 @@ export function internerContract(backend: string, make: (arena: Arena) => Intern
   describe(`interner, ${backend}`, () => {
     it('gives the same id for the same bytes, counting from 1', () => {
       const interner = create();
-      expect([interner.intern(bytesOf('a')), interner.intern(bytesOf('b')), interner.intern(bytesOf('a'))]).toEqual([1, 2, 1]);
+      expect([interner.intern(bytesOf('a')), interner.intern(bytesOf('b')), interner.intern(bytesOf('a'))]).toEqual([
+        1, 2, 1,
+      ]);
       expect(live(interner)).toBe(2);
       expect(textOf(interner.bytes(2))).toBe('b');
     });
@@ -45,7 +47,11 @@ export function internerContract(backend: string, make: (arena: Arena) => Intern
       interner.release(b);
       expect(interner.lookup(bytesOf('b'))).toBe(0);
       interner.release(a);
-      expect([interner.intern(bytesOf('x')), interner.intern(bytesOf('y')), interner.intern(bytesOf('z'))]).toEqual([a, b, c + 1]);
+      expect([interner.intern(bytesOf('x')), interner.intern(bytesOf('y')), interner.intern(bytesOf('z'))]).toEqual([
+        a,
+        b,
+        c + 1,
+      ]);
       expect(live(interner)).toBe(4);
     });
 

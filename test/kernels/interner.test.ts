@@ -39,38 +39,39 @@ describe('interner against a map', () => {
   });
 });
 
-if (ENGINES.length > 1) describe('interner: native matches the twin', () => {
-  it('leaves the same bytes after every one of 20,000 calls', () => {
-    const prng = new Prng(Number(process.env['HEARSAY_TWIN_SEED'] ?? 5));
-    const arenas = [0, 1].map(() => createInternerArena({ capacity: 12, heapBytes: 800, hashSeed: 77 }));
-    const pair = ENGINES.map(({ interner }, i) => interner(arenas[i] as ArrayBuffer));
-    const [js, native] = pair as [(typeof pair)[0], (typeof pair)[0]];
-    for (let step = 0; step < 20_000; step++) {
-      const bytes = new Uint8Array(prng.below(70)).fill(prng.below(6));
-      const id = prng.below(js.capacity + 2);
-      switch (prng.below(6)) {
-        case 0:
-        case 1:
-        case 2:
-          expect(native.intern(bytes)).toBe(js.intern(bytes));
-          break;
-        case 3:
-          expect(native.lookup(bytes)).toBe(js.lookup(bytes));
-          expect(native.bytes(id)).toEqual(js.bytes(id));
-          break;
-        case 4:
-          for (const one of pair) one.release(id);
-          break;
-        default:
-          for (const one of pair) one.retain(id);
+if (ENGINES.length > 1)
+  describe('interner: native matches the twin', () => {
+    it('leaves the same bytes after every one of 20,000 calls', () => {
+      const prng = new Prng(Number(process.env['HEARSAY_TWIN_SEED'] ?? 5));
+      const arenas = [0, 1].map(() => createInternerArena({ capacity: 12, heapBytes: 800, hashSeed: 77 }));
+      const pair = ENGINES.map(({ interner }, i) => interner(arenas[i] as ArrayBuffer));
+      const [js, native] = pair as [(typeof pair)[0], (typeof pair)[0]];
+      for (let step = 0; step < 20_000; step++) {
+        const bytes = new Uint8Array(prng.below(70)).fill(prng.below(6));
+        const id = prng.below(js.capacity + 2);
+        switch (prng.below(6)) {
+          case 0:
+          case 1:
+          case 2:
+            expect(native.intern(bytes)).toBe(js.intern(bytes));
+            break;
+          case 3:
+            expect(native.lookup(bytes)).toBe(js.lookup(bytes));
+            expect(native.bytes(id)).toEqual(js.bytes(id));
+            break;
+          case 4:
+            for (const one of pair) one.release(id);
+            break;
+          default:
+            for (const one of pair) one.retain(id);
+        }
+        if (step % 4000 === 3999) {
+          const larger = { capacity: js.capacity + 5, heapBytes: 800 + Math.floor(step / 4) };
+          for (const one of pair) one.rehome(grownInternerArena(one.arena, larger));
+        }
+        if (Buffer.compare(Buffer.from(js.arena as ArrayBuffer), Buffer.from(native.arena as ArrayBuffer)) !== 0) {
+          expect.fail(`arenas differ after call ${step}`);
+        }
       }
-      if (step % 4000 === 3999) {
-        const larger = { capacity: js.capacity + 5, heapBytes: 800 + Math.floor(step / 4) };
-        for (const one of pair) one.rehome(grownInternerArena(one.arena, larger));
-      }
-      if (Buffer.compare(Buffer.from(js.arena as ArrayBuffer), Buffer.from(native.arena as ArrayBuffer)) !== 0) {
-        expect.fail(`arenas differ after call ${step}`);
-      }
-    }
+    });
   });
-});

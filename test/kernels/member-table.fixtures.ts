@@ -7,9 +7,9 @@ import { JsInterner } from '../../src/kernels/js/interner.ts';
 import { JsMemberTable } from '../../src/kernels/js/member-table.ts';
 import { JsPacketCodec } from '../../src/kernels/js/packet-codec.ts';
 import { CHANGE, HEADER, RECORD, ROW, TABLE } from '../../src/kernels/layout.ts';
-import { hasNativeClass } from '../../src/kernels/native.ts';
 import { NativeInterner } from '../../src/kernels/native/interner.ts';
 import { NativeMemberTable } from '../../src/kernels/native/member-table.ts';
+import { hasNativeClass } from '../../src/kernels/native.ts';
 import { parseIp } from '../../src/util/address.ts';
 import { bytesOf, textOf } from '../../src/util/bytes.ts';
 
@@ -72,7 +72,12 @@ export const dead = (name: string, incarnation: number, from = 'x0'): RecordSpec
   incarnation,
   from,
 });
-export const nodeState = (name: string, incarnation: number, status: number, more: Partial<RecordSpec> = {}): RecordSpec => ({
+export const nodeState = (
+  name: string,
+  incarnation: number,
+  status: number,
+  more: Partial<RecordSpec> = {},
+): RecordSpec => ({
   ...alive(name, incarnation, more),
   kind: MESSAGE.pushPull,
   status,
@@ -169,7 +174,11 @@ export class Rig {
     const internerCapacity = options.internerCapacity ?? capacity;
     this.engine = engine;
     this.names = engine.interner(
-      createInternerArena({ capacity: internerCapacity, heapBytes: options.nameHeapBytes ?? capacity * 32, hashSeed: 7 }),
+      createInternerArena({
+        capacity: internerCapacity,
+        heapBytes: options.nameHeapBytes ?? capacity * 32,
+        hashSeed: 7,
+      }),
     );
     this.profiles = engine.interner(
       createInternerArena({
@@ -184,7 +193,12 @@ export class Rig {
       this.profiles,
     );
     this.codec = new JsPacketCodec(
-      createPacketCodecArena({ packetCapacity: 1, recordCapacity: records, inboxBytes: records * 1700, scratchBytes: 64 }),
+      createPacketCodecArena({
+        packetCapacity: 1,
+        recordCapacity: records,
+        inboxBytes: records * 1700,
+        scratchBytes: 64,
+      }),
     );
   }
 
@@ -286,7 +300,14 @@ export class Rig {
 export const STATUS_NAMES = ['alive', 'suspect', 'dead', 'left'] as const;
 
 /** Brings a member to a status at an incarnation, as messages would. */
-export function bring(rig: Rig, nowMs: number, name: string, status: number, incarnation: number, more: Partial<RecordSpec> = {}): void {
+export function bring(
+  rig: Rig,
+  nowMs: number,
+  name: string,
+  status: number,
+  incarnation: number,
+  more: Partial<RecordSpec> = {},
+): void {
   rig.merge(nowMs, [alive(name, incarnation, more)]);
   if (status === STATUS.suspect) rig.merge(nowMs, [suspect(name, incarnation, 'somebody')]);
   if (status === STATUS.dead) rig.merge(nowMs, [dead(name, incarnation, 'somebody')]);

@@ -15,8 +15,26 @@ const EPISODE = 2500;
 
 const IPS = ['10.0.0.1', '10.0.0.1', '10.0.0.1', '10.0.0.2', '::ffff:10.0.0.1', 'fe80::1'];
 const METAS = ['', '', 'm', 'role=db', 'x'.repeat(100)];
-const VERSIONS = [[1, 5, 2, 0, 0, 0], [1, 5, 2, 0, 0, 0], [1, 5, 2, 0, 0, 0], [1, 4, 2, 2, 5, 4], [], [1, 5], [0, 5, 2, 0, 0, 0], [1, 5, 2, 0, 0, 0, 9]];
-const KINDS = [MESSAGE.alive, MESSAGE.alive, MESSAGE.alive, MESSAGE.suspect, MESSAGE.dead, MESSAGE.pushPull, MESSAGE.pushPull, MESSAGE.ping];
+const VERSIONS = [
+  [1, 5, 2, 0, 0, 0],
+  [1, 5, 2, 0, 0, 0],
+  [1, 5, 2, 0, 0, 0],
+  [1, 4, 2, 2, 5, 4],
+  [],
+  [1, 5],
+  [0, 5, 2, 0, 0, 0],
+  [1, 5, 2, 0, 0, 0, 9],
+];
+const KINDS = [
+  MESSAGE.alive,
+  MESSAGE.alive,
+  MESSAGE.alive,
+  MESSAGE.suspect,
+  MESSAGE.dead,
+  MESSAGE.pushPull,
+  MESSAGE.pushPull,
+  MESSAGE.ping,
+];
 const STATUSES = [0, 0, 1, 2, 3, 255];
 
 /** Draws operations; both rigs of an episode are fed from one of these. */
@@ -89,14 +107,24 @@ const ARENA_NAMES = ['table', 'names', 'profiles'];
 function grow(rig: Rig, need: number, by: number): void {
   const { table, names, profiles } = rig;
   const bigger = (field: number): number => rig.word(field) + by;
-  if (need === NEED.rows) table.rehome(grownMemberTableArena(table.arena, { capacity: table.capacity + by, pickCapacity: bigger(TABLE.pickCapacity) }));
+  if (need === NEED.rows)
+    table.rehome(
+      grownMemberTableArena(table.arena, { capacity: table.capacity + by, pickCapacity: bigger(TABLE.pickCapacity) }),
+    );
   if (need === NEED.out) table.rehome(grownMemberTableArena(table.arena, { outCapacity: bigger(TABLE.outCapacity) }));
   if (need === NEED.names) {
-    names.rehome(grownInternerArena(names.arena, { capacity: names.capacity + by, heapBytes: 32 * (names.capacity + by) + 512 }));
+    names.rehome(
+      grownInternerArena(names.arena, { capacity: names.capacity + by, heapBytes: 32 * (names.capacity + by) + 512 }),
+    );
     table.rehome(grownMemberTableArena(table.arena, { nameCapacity: names.capacity }));
   }
   if (need === NEED.profiles) {
-    profiles.rehome(grownInternerArena(profiles.arena, { capacity: profiles.capacity + by, heapBytes: 160 * (profiles.capacity + by) + 512 }));
+    profiles.rehome(
+      grownInternerArena(profiles.arena, {
+        capacity: profiles.capacity + by,
+        heapBytes: 160 * (profiles.capacity + by) + 512,
+      }),
+    );
   }
 }
 
@@ -108,7 +136,14 @@ function draw(log: Log, lead: Rig): { readonly title: string; run(rig: Rig): unk
   if (dice < 45) {
     const records = Array.from({ length: 1 + prng.below(8) }, () => log.record());
     const flags = log.chance(30) ? MERGE_FLAG.bootstrap : 0;
-    if (flags !== 0) records.splice(0, records.length, { ...log.record(), kind: MESSAGE.alive, name: 'self', ip: '10.0.0.1', refused: false });
+    if (flags !== 0)
+      records.splice(0, records.length, {
+        ...log.record(),
+        kind: MESSAGE.alive,
+        name: 'self',
+        ip: '10.0.0.1',
+        refused: false,
+      });
     writeRecords(lead.codec, records);
     // Now and then a field that no codec would write.
     if (log.chance(20)) {
@@ -124,7 +159,10 @@ function draw(log: Log, lead: Rig): { readonly title: string; run(rig: Rig): unk
     const kind = log.one([MESSAGE.suspect, MESSAGE.dead, MESSAGE.dead, MESSAGE.alive]);
     const known = slot >= 0 && slot < lead.table.capacity ? lead.rowAt(slot).incarnation : 0;
     const incarnation = log.chance(700) ? known : log.incarnation();
-    return { title: `accuse ${slot} ${kind} ${incarnation}`, run: (rig) => rig.table.accuse(nowMs, slot, kind, incarnation) };
+    return {
+      title: `accuse ${slot} ${kind} ${incarnation}`,
+      run: (rig) => rig.table.accuse(nowMs, slot, kind, incarnation),
+    };
   }
   if (dice < 74) {
     const afterMs = prng.below(60);
@@ -132,7 +170,10 @@ function draw(log: Log, lead: Rig): { readonly title: string; run(rig: Rig): unk
   }
   if (dice < 86) {
     const [count, mask, deadForMs] = [prng.below(9), prng.below(16), prng.below(60)];
-    return { title: `sample ${count} ${mask} ${deadForMs} ${slot}`, run: (rig) => rig.table.sample(nowMs, count, mask, deadForMs, slot) };
+    return {
+      title: `sample ${count} ${mask} ${deadForMs} ${slot}`,
+      run: (rig) => rig.table.sample(nowMs, count, mask, deadForMs, slot),
+    };
   }
   const ext = log.ext();
   if (dice < 88) return { title: `setOwnExt ${ext}`, run: (rig) => rig.table.setOwnExt(ext) };
@@ -157,7 +198,9 @@ function draw(log: Log, lead: Rig): { readonly title: string; run(rig: Rig): unk
 
 /** What must hold after every operation, whoever ran it. */
 function brokenInvariant(rig: Rig): string | undefined {
-  const counts = [TABLE.aliveCount, TABLE.suspectCount, TABLE.deadCount, TABLE.leftCount].map((field) => rig.word(field));
+  const counts = [TABLE.aliveCount, TABLE.suspectCount, TABLE.deadCount, TABLE.leftCount].map((field) =>
+    rig.word(field),
+  );
   if (counts.reduce((sum, count) => sum + count, 0) !== rig.live) return `counts ${counts} of ${rig.live} members`;
   if (rig.names.u32[HEADER.live >>> 2] !== rig.live) return 'a name without a member';
   if ((rig.word(HEADER.seq) & 1) !== 0) return 'the sequence is odd';
@@ -187,7 +230,10 @@ function differing(a: Rig, b: Rig): string | undefined {
   return undefined;
 }
 
-function runEpisodes(rigsOf: (options: RigOptions) => readonly Rig[], operations: number): { changes: Set<number>; needs: Set<number> } {
+function runEpisodes(
+  rigsOf: (options: RigOptions) => readonly Rig[],
+  operations: number,
+): { changes: Set<number>; needs: Set<number> } {
   const log = new Log(SEED);
   const seen = { changes: new Set<number>(), needs: new Set<number>() };
   let rigs: readonly Rig[] = [];
@@ -206,9 +252,12 @@ function runEpisodes(rigsOf: (options: RigOptions) => readonly Rig[], operations
       others.map((rig) => differing(lead, rig)).find((difference) => difference !== undefined) ??
       brokenInvariant(lead);
     if (problem !== undefined) {
-      expect.fail(`seed ${SEED}, step ${step}: ${problem}; answers ${answers.join(' | ')}; last operations:\n${titles.join('\n')}`);
+      expect.fail(
+        `seed ${SEED}, step ${step}: ${problem}; answers ${answers.join(' | ')}; last operations:\n${titles.join('\n')}`,
+      );
     }
-    for (let i = 0; i < lead.word(TABLE.outCount); i++) seen.changes.add(lead.table.u8[lead.table.outOffset + i * CHANGE.stride] as number);
+    for (let i = 0; i < lead.word(TABLE.outCount); i++)
+      seen.changes.add(lead.table.u8[lead.table.outOffset + i * CHANGE.stride] as number);
     const need = lead.word(TABLE.need);
     seen.needs.add(need);
     if (need !== NEED.none && log.chance(60) && lead.table.capacity < 40) for (const rig of rigs) grow(rig, need, 4);

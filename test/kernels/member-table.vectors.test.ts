@@ -6,7 +6,18 @@ import { MERGE_FLAG, NEED, STATUS } from '../../src/kernels/contract.ts';
 import { ROW_FLAG, TABLE } from '../../src/kernels/layout.ts';
 import { formatIp, parseIp } from '../../src/util/address.ts';
 import { bytesOf, toHex } from '../../src/util/bytes.ts';
-import { alive, bring, type ChangeView, dead, ENGINES, nodeState, Rig, type RecordSpec, STATUS_NAMES, suspect } from './member-table.fixtures.ts';
+import {
+  alive,
+  bring,
+  type ChangeView,
+  dead,
+  ENGINES,
+  nodeState,
+  type RecordSpec,
+  Rig,
+  STATUS_NAMES,
+  suspect,
+} from './member-table.fixtures.ts';
 
 interface NodeJson {
   readonly addr: string;
@@ -58,12 +69,18 @@ interface Case {
   readonly alive_delegate?: boolean;
 }
 
-const { cases } = JSON.parse(
-  readFileSync(new URL('../vectors/state-machine.json', import.meta.url), 'utf8'),
-) as { cases: readonly Case[] };
+const { cases } = JSON.parse(readFileSync(new URL('../vectors/state-machine.json', import.meta.url), 'utf8')) as {
+  cases: readonly Case[];
+};
 
 const NOW_MS = 100_000;
-const TYPE_OF: Readonly<Record<string, string>> = { alive: '04', refute: '04', suspect: '03', confirm: '03', dead: '05' };
+const TYPE_OF: Readonly<Record<string, string>> = {
+  alive: '04',
+  refute: '04',
+  suspect: '03',
+  confirm: '03',
+  dead: '05',
+};
 
 function addressBytes(text: string, length = 4): Uint8Array {
   const v4 = parseIp(text) as Uint8Array;
@@ -80,7 +97,8 @@ function recordsOf(message: MessageJson, filter: boolean): RecordSpec[] {
     meta: json.Meta ?? '',
     vsn: json.Vsn ?? [],
   });
-  if (message.merge) return message.merge.map((state) => nodeState(state.Name, state.Incarnation, STATUS[state.State], fields(state)));
+  if (message.merge)
+    return message.merge.map((state) => nodeState(state.Name, state.Incarnation, STATUS[state.State], fields(state)));
   const json = message.alive as AliveJson;
   const refused = filter && (json.Node === 'banned' || (json.Vsn ?? []).length < 6);
   return [alive(json.Node, json.Incarnation, { ...fields(json), refused })];

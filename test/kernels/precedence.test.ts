@@ -4,7 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { MERGE_FLAG, STATUS } from '../../src/kernels/contract.ts';
 import { extSupersedes, NEWS, refutingIncarnation, supersedes, VERDICT } from '../../src/kernels/js/precedence.ts';
 import { ROW_FLAG, TABLE } from '../../src/kernels/layout.ts';
-import { alive, bring, dead, ENGINES, nodeState, Rig, type RecordSpec, STATUS_NAMES, suspect } from './member-table.fixtures.ts';
+import {
+  alive,
+  bring,
+  dead,
+  ENGINES,
+  nodeState,
+  type RecordSpec,
+  Rig,
+  STATUS_NAMES,
+  suspect,
+} from './member-table.fixtures.ts';
 
 type Outcome = 'ignore' | 'accept' | 'confirm' | 'refute' | 'refuteIfDifferent';
 /** Outcome when the news has a lower, the same, or a higher incarnation than what is known. */
@@ -27,7 +37,13 @@ const TABLE_BY_HAND: readonly Line[] = [
   // §9.2, alive about others: only a higher incarnation counts, whatever the status.
   { who: 'other', known: ANY, news: 'alive', outcomes: ['ignore', 'ignore', 'accept'] },
   // ... a running timer makes no difference, nor does our own leaving or starting.
-  { who: 'other', known: [STATUS.suspect], news: 'alive', when: ['suspicion'], outcomes: ['ignore', 'ignore', 'accept'] },
+  {
+    who: 'other',
+    known: [STATUS.suspect],
+    news: 'alive',
+    when: ['suspicion'],
+    outcomes: ['ignore', 'ignore', 'accept'],
+  },
   { who: 'other', known: ANY, news: 'alive', when: ['leaving'], outcomes: ['ignore', 'ignore', 'accept'] },
   { who: 'other', known: ANY, news: 'alive', when: ['bootstrap'], outcomes: ['ignore', 'ignore', 'accept'] },
   // ... a permitted new address of a dead or left member: any incarnation.
@@ -40,14 +56,26 @@ const TABLE_BY_HAND: readonly Line[] = [
   // §9.3, suspect.
   { who: 'other', known: [STATUS.alive], news: 'suspect', outcomes: ['ignore', 'accept', 'accept'] },
   { who: 'other', known: [STATUS.suspect], news: 'suspect', outcomes: NEVER },
-  { who: 'other', known: [STATUS.suspect], news: 'suspect', when: ['suspicion'], outcomes: ['ignore', 'confirm', 'confirm'] },
+  {
+    who: 'other',
+    known: [STATUS.suspect],
+    news: 'suspect',
+    when: ['suspicion'],
+    outcomes: ['ignore', 'confirm', 'confirm'],
+  },
   { who: 'other', known: GONE, news: 'suspect', outcomes: NEVER },
   { who: 'self', known: [STATUS.alive], news: 'suspect', outcomes: ['ignore', 'refute', 'refute'] },
   { who: 'self', known: [STATUS.alive], news: 'suspect', when: ['leaving'], outcomes: ['ignore', 'refute', 'refute'] },
   { who: 'self', known: GONE, news: 'suspect', outcomes: NEVER },
   // §9.4, dead, and left, which is a dead from the member itself.
   { who: 'other', known: LIVING, news: 'dead', outcomes: ['ignore', 'accept', 'accept'] },
-  { who: 'other', known: [STATUS.suspect], news: 'dead', when: ['suspicion'], outcomes: ['ignore', 'accept', 'accept'] },
+  {
+    who: 'other',
+    known: [STATUS.suspect],
+    news: 'dead',
+    when: ['suspicion'],
+    outcomes: ['ignore', 'accept', 'accept'],
+  },
   { who: 'other', known: GONE, news: 'dead', outcomes: NEVER },
   { who: 'other', known: LIVING, news: 'left', outcomes: ['ignore', 'accept', 'accept'] },
   { who: 'other', known: GONE, news: 'left', outcomes: NEVER },
@@ -134,7 +162,9 @@ for (const engine of ENGINES) {
   describe(`member table, ${engine.name}: the same table by messages and by node states`, () => {
     for (const { who, known, news, when = [], outcomes } of TABLE_BY_HAND) {
       // §9.2 step 1 and the marks of a row are set as the engine would.
-      for (const status of who === 'self' ? known.filter((s) => s === STATUS.alive || (s !== STATUS.suspect && when.includes('leaving'))) : known) {
+      for (const status of who === 'self'
+        ? known.filter((s) => s === STATUS.alive || (s !== STATUS.suspect && when.includes('leaving')))
+        : known) {
         it(`${STATUS_NAMES[status]} ${who} hears ${news} (${when.join(', ')})`, () => {
           INCARNATIONS.forEach((incarnation, i) => {
             const outcome = outcomes[i] as Outcome;
@@ -149,7 +179,8 @@ for (const engine of ENGINES) {
               expect(rig.kinds(), `${outcome} at ${incarnation}`).toEqual(wanted);
               const after = rig.row(who === 'self' ? 'self' : 'n1');
               if (outcome === 'ignore' || outcome === 'confirm') expect(after).toEqual(before);
-              else if (outcome === 'accept') expect([after?.status, after?.incarnation]).toEqual([STATUS[news], incarnation]);
+              else if (outcome === 'accept')
+                expect([after?.status, after?.incarnation]).toEqual([STATUS[news], incarnation]);
               else expect([after?.status, after?.incarnation]).toEqual([status, Math.max(incarnation, KNOWN) + 1]);
             }
           });
@@ -166,7 +197,8 @@ for (const engine of ENGINES) {
       if (status === STATUS.suspect && !when.includes('suspicion')) rig.clearFlag('n1', ROW_FLAG.suspicion);
     }
     if (when.includes('leaving')) rig.setWord(TABLE.leaving, 1);
-    if (who === 'self' && status !== STATUS.alive) rig.merge(1000, [dead('self', KNOWN, status === STATUS.left ? 'self' : 'x0')]);
+    if (who === 'self' && status !== STATUS.alive)
+      rig.merge(1000, [dead('self', KNOWN, status === STATUS.left ? 'self' : 'x0')]);
     if (when.includes('addressUpdate')) new Float64Array(rig.table.arena, TABLE.deadReclaimMs, 1)[0] = 500;
     return rig;
   }

@@ -87,7 +87,14 @@ export function grownInternerArena(old: Arena, options: GrownInternerArenaOption
   const to = internerSections(arena);
   const u8 = new Uint8Array(arena);
   const u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
-  for (const field of [HEADER.live, HEADER.seq, HEADER.changeCount, INTERNER.heapTop, INTERNER.freeId, INTERNER.idTop]) {
+  for (const field of [
+    HEADER.live,
+    HEADER.seq,
+    HEADER.changeCount,
+    INTERNER.heapTop,
+    INTERNER.freeId,
+    INTERNER.idTop,
+  ]) {
     u32[field / 4] = oldU32[field / 4] as number;
   }
   u8.set(oldU8.subarray(INTERNER.headsOffset, INTERNER.bucketsOffset), INTERNER.headsOffset);
@@ -98,7 +105,8 @@ export function grownInternerArena(old: Arena, options: GrownInternerArenaOption
   for (let id = 1; id <= idTop; id++) {
     const entry = (to.entriesOffset + (id - 1) * INTERNER_ENTRY.stride) >>> 2;
     if (u32[entry + INTERNER_ENTRY.refs / 4] === 0) continue; // free: `next` links the free ids
-    const bucket = (INTERNER.bucketsOffset >>> 2) + ((u32[entry + INTERNER_ENTRY.hash / 4] as number) & (to.bucketCount - 1));
+    const bucket =
+      (INTERNER.bucketsOffset >>> 2) + ((u32[entry + INTERNER_ENTRY.hash / 4] as number) & (to.bucketCount - 1));
     u32[entry + INTERNER_ENTRY.next / 4] = u32[bucket] as number;
     u32[bucket] = id;
   }

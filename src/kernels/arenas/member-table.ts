@@ -49,7 +49,12 @@ export interface MemberTableSections {
 const CAPACITY_MAX = 1 << 21;
 const LENGTH_MAX = 1 << 24;
 
-function layOut(capacity: number, nameCapacity: number, outCapacity: number, pickCapacity: number): MemberTableSections {
+function layOut(
+  capacity: number,
+  nameCapacity: number,
+  outCapacity: number,
+  pickCapacity: number,
+): MemberTableSections {
   const picksOffset = TABLE.outOffset + outCapacity * CHANGE.stride;
   const rowsOffset = picksOffset + align8(pickCapacity * 4);
   const orderOffset = rowsOffset + capacity * ROW.stride;
@@ -81,7 +86,9 @@ export function memberTableSections(arena: Arena): MemberTableSections {
     word(TABLE.outCapacity),
     word(TABLE.pickCapacity),
   );
-  const isSane = sections.capacity <= CAPACITY_MAX && Math.max(sections.nameCapacity, sections.outCapacity, sections.pickCapacity) <= LENGTH_MAX + 1;
+  const isSane =
+    sections.capacity <= CAPACITY_MAX &&
+    Math.max(sections.nameCapacity, sections.outCapacity, sections.pickCapacity) <= LENGTH_MAX + 1;
   checkArenaEnd(arena, isSane ? sections.end : Number.POSITIVE_INFINITY, 'member table');
   return sections;
 }

@@ -24,7 +24,14 @@ export class BlockHeap {
    * @param heapOffset absolute offset of the heap section, 8-byte aligned
    * @param heapBytes its size
    */
-  constructor(u8: Uint8Array, u32: Uint32Array, headsOffset: number, topOffset: number, heapOffset: number, heapBytes: number) {
+  constructor(
+    u8: Uint8Array,
+    u32: Uint32Array,
+    headsOffset: number,
+    topOffset: number,
+    heapOffset: number,
+    heapBytes: number,
+  ) {
     this.#u8 = u8;
     this.#u32 = u32;
     this.#heads = headsOffset >>> 2;

@@ -1,7 +1,7 @@
+import { sfc32Below } from '../../util/prng.ts';
 import { type MemberTableSections, memberTableSections } from '../arenas/member-table.ts';
 import { type Arena, CHANGE_FLAG, CHANGE_KIND, STATUS } from '../contract.ts';
 import { CHANGE, HEADER, ROW, ROW_FLAG, TABLE } from '../layout.ts';
-import { sfc32Below } from '../../util/prng.ts';
 
 const SEQ = HEADER.seq >>> 2;
 const LIVE = HEADER.live >>> 2;
@@ -96,7 +96,8 @@ export class MemberRows {
     u32[(at + ROW.incarnation) >>> 2] = 0;
     this.u8[at + ROW.status] = STATUS.dead;
     this.u8[at + ROW.flags] = 0;
-    const generation = (((this.u8[at + ROW.generation + 1] as number) << 8) | (this.u8[at + ROW.generation] as number)) + 1;
+    const generation =
+      (((this.u8[at + ROW.generation + 1] as number) << 8) | (this.u8[at + ROW.generation] as number)) + 1;
     this.u8[at + ROW.generation] = generation & 255;
     this.u8[at + ROW.generation + 1] = (generation >>> 8) & 255;
     this.f64[(at + ROW.statusSinceMs) >>> 3] = -1;

@@ -1,27 +1,25 @@
-import { sfc32Below } from '../../util/prng.ts';
+import { HearsayError } from '../../util/errors.ts';
 import {
   type Arena,
   CHANGE_FLAG,
   CHANGE_KIND,
   EXT,
   MERGE_FLAG,
-  type MemberTable,
   MESSAGE,
   META_BYTES_MAX,
+  type MemberTable,
   NAME_BYTES_MAX,
   NEED,
   type PacketCodec,
   STATUS,
 } from '../contract.ts';
-import { HEADER, NO_RECORD, RECORD, RECORD_FLAG, ROW, ROW_FLAG, TABLE } from '../layout.ts';
-import { HearsayError } from '../../util/errors.ts';
+import { NO_RECORD, RECORD, RECORD_FLAG, ROW, ROW_FLAG, TABLE } from '../layout.ts';
 import type { JsInterner } from './interner.ts';
+import { isOlder, MemberOrder } from './member-order.ts';
 import { MemberRows } from './member-rows.ts';
 import { nodeStateSize, writeNodeState } from './node-state.ts';
 import { extSupersedes, NEWS, refutingIncarnation, supersedes, VERDICT } from './precedence.ts';
 import { ProfileDraft, sameBytes } from './profile-draft.ts';
-
-const PRNG = HEADER.prng >>> 2;
 
 /** TypeScript twin of the member table: the specification that native/kernels/member_table.hpp follows byte for byte. */
 export class JsMemberTable implements MemberTable {
@@ -29,6 +27,7 @@ export class JsMemberTable implements MemberTable {
   readonly names: JsInterner;
   readonly profiles: JsInterner;
   readonly #rows: MemberRows;
+  readonly #order: MemberOrder;
   /** What the alive record at hand says of its member. */
   readonly #draft: ProfileDraft;
 
@@ -37,6 +36,7 @@ export class JsMemberTable implements MemberTable {
     this.names = names;
     this.profiles = profiles;
     this.#rows = new MemberRows(arena);
+    this.#order = new MemberOrder(this.#rows, names, profiles);
     this.#draft = new ProfileDraft(profiles);
   }
 
@@ -74,7 +74,10 @@ export class JsMemberTable implements MemberTable {
 
   merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): number {
     if (first + count > codec.recordCapacity) {
-      throw new HearsayError('ERR_ARGUMENT_INVALID', `first + count: expected at most ${codec.recordCapacity} records, got ${first + count}`);
+      throw new HearsayError(
+        'ERR_ARGUMENT_INVALID',
+        `first + count: expected at most ${codec.recordCapacity} records, got ${first + count}`,
+      );
     }
     const rows = this.#rows;
     const began = rows.begin();
@@ -114,56 +117,11 @@ export class JsMemberTable implements MemberTable {
   }
 
   nextProbe(nowMs: number, reapAfterMs: number): number {
-    const rows = this.#rows;
-    rows.setWord(TABLE.outCount, 0);
-    const self = rows.word(TABLE.selfSlot) - 1;
-    for (let steps = 0; steps < rows.live; steps++) {
-      const index = rows.word(TABLE.probeIndex);
-      if (index >= rows.live) {
-        const began = rows.begin();
-        this.#reap(nowMs, reapAfterMs);
-        rows.shuffle();
-        rows.setWord(TABLE.probeIndex, 0);
-        rows.end(began);
-        continue;
-      }
-      rows.setWord(TABLE.probeIndex, index + 1);
-      const slot = rows.slotAt(index);
-      if (slot !== self && (rows.u8[rows.at(slot) + ROW.status] as number) <= STATUS.suspect) return slot;
-    }
-    return -1;
+    return this.#order.nextProbe(nowMs, reapAfterMs);
   }
 
   sample(nowMs: number, count: number, mask: number, deadForMs: number, exceptSlot: number): number {
-    const rows = this.#rows;
-    const u32 = rows.u32;
-    const picks = rows.sections.picksOffset >>> 2;
-    const room = rows.sections.pickCapacity;
-    const live = rows.live;
-    const wanted = Math.min(count, room);
-    let found = 0;
-    if (wanted <= 0 || live === 0) return 0;
-    if (live < 3 * wanted && live <= room) {
-      // A small cluster is searched exhaustively (§14.4). The shuffle stops as soon as enough are found; picks go to the front of
-      // the copy, which the shuffle has passed by then.
-      for (let i = 0; i < live; i++) u32[picks + i] = rows.slotAt(i);
-      for (let i = 0; i < live && found < wanted; i++) {
-        const j = i + sfc32Below(u32, PRNG, live - i);
-        const slot = u32[picks + j] as number;
-        u32[picks + j] = u32[picks + i] as number;
-        u32[picks + i] = slot;
-        if (this.#qualifies(nowMs, slot, mask, deadForMs, exceptSlot)) u32[picks + found++] = slot;
-      }
-      return found;
-    }
-    for (let draws = 3 * live; draws > 0 && found < wanted; draws--) {
-      const slot = rows.slotAt(sfc32Below(u32, PRNG, live));
-      if (!this.#qualifies(nowMs, slot, mask, deadForMs, exceptSlot)) continue;
-      let known = 0;
-      while (known < found && u32[picks + known] !== slot) known++;
-      if (known === found) u32[picks + found++] = slot;
-    }
-    return found;
+    return this.#order.sample(nowMs, count, mask, deadForMs, exceptSlot);
   }
 
   setOwnExt(ext: number): void {
@@ -282,12 +240,16 @@ export class JsMemberTable implements MemberTable {
 
     // 6, 7, 9.
     const verdict = supersedes(status, knownIncarnation, STATUS.alive, incarnation, news);
-    if (verdict === VERDICT.refute || (verdict === VERDICT.refuteIfDifferent && !this.#draft.isSameContent(rows.u32[profileWord] as number))) {
+    if (
+      verdict === VERDICT.refute ||
+      (verdict === VERDICT.refuteIfDifferent && !this.#draft.isSameContent(rows.u32[profileWord] as number))
+    ) {
       this.#refute(slot, incarnation, index);
       return NEED.none;
     }
     if (verdict !== VERDICT.accept) {
-      if (!isSelf && !isCreated && changeFlags === 0) this.#updateExt(slot, ext, incarnation, index, CHANGE_FLAG.rebroadcast);
+      if (!isSelf && !isCreated && changeFlags === 0)
+        this.#updateExt(slot, ext, incarnation, index, CHANGE_FLAG.rebroadcast);
       return NEED.none;
     }
 
@@ -381,7 +343,14 @@ export class JsMemberTable implements MemberTable {
     const incarnation = refutingIncarnation(rows.word(TABLE.incarnation), accused);
     rows.setWord(TABLE.incarnation, incarnation);
     rows.u32[(row + ROW.incarnation) >>> 2] = incarnation;
-    rows.push(CHANGE_KIND.refute, slot, rows.u8[row + ROW.status] as number, incarnation, record, CHANGE_FLAG.rebroadcast);
+    rows.push(
+      CHANGE_KIND.refute,
+      slot,
+      rows.u8[row + ROW.status] as number,
+      incarnation,
+      record,
+      CHANGE_FLAG.rebroadcast,
+    );
   }
 
   /** Takes over a newer extension word of a member that is not dead; true when a change was listed. */
@@ -400,42 +369,17 @@ export class JsMemberTable implements MemberTable {
     return true;
   }
 
-  /** Removes dead and left members whose time is over (§14.3). Never ourselves: a node that left still has to answer. */
-  #reap(nowMs: number, reapAfterMs: number): void {
-    const rows = this.#rows;
-    let position = 0;
-    while (position < rows.live && !rows.isOutFull()) {
-      const slot = rows.slotAt(position);
-      const row = rows.at(slot);
-      const status = rows.u8[row + ROW.status] as number;
-      const isSelf = rows.word(TABLE.selfSlot) === slot + 1;
-      if (status <= STATUS.suspect || isSelf || !isOlder(rows.f64[(row + ROW.statusSinceMs) >>> 3] as number, nowMs, reapAfterMs)) {
-        position++;
-        continue;
-      }
-      rows.push(CHANGE_KIND.reap, slot, status, rows.u32[(row + ROW.incarnation) >>> 2] as number, NO_RECORD, 0);
-      this.names.release(rows.u32[(row + ROW.nameId) >>> 2] as number);
-      this.profiles.release(rows.u32[(row + ROW.profileId) >>> 2] as number);
-      rows.remove(position);
-    }
-  }
-
-  #qualifies(nowMs: number, slot: number, mask: number, deadForMs: number, exceptSlot: number): boolean {
-    const rows = this.#rows;
-    if (slot === exceptSlot || slot + 1 === rows.word(TABLE.selfSlot)) return false;
-    const row = rows.at(slot);
-    const status = rows.u8[row + ROW.status] as number;
-    if (((1 << status) & mask) === 0) return false;
-    return status <= STATUS.suspect || !isOlder(rows.f64[(row + ROW.statusSinceMs) >>> 3] as number, nowMs, deadForMs);
-  }
-
   /** A dead member may come back elsewhere after deadReclaimMs, one that left at any time (§9.2 step 5). */
   #mayMove(nowMs: number, row: number): boolean {
     const rows = this.#rows;
     const status = rows.u8[row + ROW.status] as number;
     if (status === STATUS.left) return true;
     const reclaimMs = rows.f64[TABLE.deadReclaimMs >>> 3] as number;
-    return status === STATUS.dead && reclaimMs > 0 && isOlder(rows.f64[(row + ROW.statusSinceMs) >>> 3] as number, nowMs, reclaimMs);
+    return (
+      status === STATUS.dead &&
+      reclaimMs > 0 &&
+      isOlder(rows.f64[(row + ROW.statusSinceMs) >>> 3] as number, nowMs, reclaimMs)
+    );
   }
 }
 
@@ -454,9 +398,4 @@ function statusOf(kind: number, status: number): number {
     default:
       return -1;
   }
-}
-
-/** Whether something that happened at `sinceMs` (-1 = never) is more than `ageMs` ago. */
-function isOlder(sinceMs: number, nowMs: number, ageMs: number): boolean {
-  return sinceMs < 0 || nowMs - sinceMs > ageMs;
 }

@@ -16,7 +16,10 @@ const VSN_BYTES = 6;
 /** Map header, seven keys, state (1 byte) and versions with their header. */
 const FIXED_BYTES =
   1 +
-  [KEY_ADDR, KEY_INCARNATION, KEY_META, KEY_NAME, KEY_PORT, KEY_STATE, KEY_VSN].reduce((sum, key) => sum + key.length, 0) +
+  [KEY_ADDR, KEY_INCARNATION, KEY_META, KEY_NAME, KEY_PORT, KEY_STATE, KEY_VSN].reduce(
+    (sum, key) => sum + key.length,
+    0,
+  ) +
   1 +
   (1 + VSN_BYTES);
 

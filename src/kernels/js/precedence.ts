@@ -76,14 +76,19 @@ export function supersedes(
  * instead of starting over at 0, which everybody would take for old news.
  */
 export function refutingIncarnation(ownIncarnation: number, accusedIncarnation: number): number {
-  return Math.min(0xffffffff, (accusedIncarnation > ownIncarnation ? accusedIncarnation : ownIncarnation) + 1);
+  return Math.min(0xffffffff, Math.max(accusedIncarnation, ownIncarnation) + 1);
 }
 
 /**
  * Whether an extension word that came with an alive message replaces the one we know: it must not come from an older life of
  * the member, and must be the first, or of a newer life, or of a higher sequence (bits 8..31).
  */
-export function extSupersedes(knownExt: number, knownIncarnation: number, newExt: number, newIncarnation: number): boolean {
+export function extSupersedes(
+  knownExt: number,
+  knownIncarnation: number,
+  newExt: number,
+  newIncarnation: number,
+): boolean {
   if (newExt === 0 || newExt === knownExt || newIncarnation < knownIncarnation) return false;
   if (knownExt === 0 || newIncarnation > knownIncarnation) return true;
   return newExt >>> EXT.sequenceShift > knownExt >>> EXT.sequenceShift;
