@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { markAsUntransferable } from 'node:worker_threads';
 import { HearsayError } from '../util/errors.ts';
 import { type Abi, abiDifferences } from './abi.ts';
+import type { Arena } from './contract.ts';
 
 /** The module object of the addon: its classes by name, and `abi()`. Handle types live in `native/<kernel>.ts`. */
 export interface NativeAddon {
@@ -43,7 +45,10 @@ export function loadNativeFrom(candidates: readonly string[], warn: (message: st
     problems.push(problem);
   }
   return {
-    problem: problems.length > 0 ? problems.join('; ') : 'no addon is built for this platform (`make native` builds it in a checkout)',
+    problem:
+      problems.length > 0
+        ? problems.join('; ')
+        : 'no addon is built for this platform (`make native` builds it in a checkout)',
   };
 }
 
@@ -92,4 +97,13 @@ export function nativeClass<Handle, Args extends readonly unknown[]>(name: strin
 /** True when the addon is loaded and has this class. */
 export function hasNativeClass(name: string): boolean {
   return typeof loadNative().addon?.[name] === 'function';
+}
+
+/**
+ * The view through which C++ borrows an arena. The memory must not move away while C++ holds its address, so an ArrayBuffer is
+ * marked: it cannot be transferred to another thread any more (shared memory never can).
+ */
+export function lend(arena: Arena): Uint8Array {
+  if (arena instanceof ArrayBuffer) markAsUntransferable(arena);
+  return new Uint8Array(arena);
 }

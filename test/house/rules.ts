@@ -40,7 +40,10 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
   'kernels/grow': { rooms: [...PORT, 'kernels/arenas/'], modules: [] },
   'kernels/js/': { rooms: [...PORT, 'kernels/arenas/', 'wire'], modules: [] },
   'kernels/abi': { rooms: PORT, modules: [] },
-  'kernels/native': { rooms: [...PORT, 'kernels/abi'], modules: ['node:fs', 'node:module', 'node:url'] },
+  'kernels/native': {
+    rooms: [...PORT, 'kernels/abi'],
+    modules: ['node:fs', 'node:module', 'node:url', 'node:worker_threads'],
+  },
   'kernels/native/': { rooms: [...PORT, 'kernels/arenas/', 'kernels/native'], modules: [] },
   'kernels/backend': { rooms: ALL_KERNELS, modules: [] },
   wire: { rooms: PORT, modules: [] },

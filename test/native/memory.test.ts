@@ -52,6 +52,23 @@ describe.runIf(loadNative().addon)('memory of arenas and handles', () => {
     expect(handle.lookup(bytesOf('kept alive'))).toBe(id);
   });
 
+  test('an arena that C++ holds cannot be moved to another thread', () => {
+    const interner = new NativeInterner(createInternerArena(options));
+    const arena = interner.arena as ArrayBuffer;
+    const { port1, port2 } = new MessageChannel();
+    try {
+      port1.postMessage(arena, [arena]);
+    } catch (error) {
+      // Since Node 21 an error; before, the mark turns the transfer into a copy.
+      expect(error).toMatchObject({ name: 'DataCloneError' });
+    } finally {
+      port1.close();
+      port2.close();
+    }
+    expect(arena.byteLength).toBeGreaterThan(0);
+    expect(interner.intern(bytesOf('still here'))).toBe(1);
+  });
+
   test('memory comes back when handle and arena are gone', async () => {
     const before = process.memoryUsage().arrayBuffers;
     for (let i = 0; i < 200; i++) {

@@ -2,7 +2,7 @@ import { type BroadcastQueueSections, broadcastQueueSections } from '../arenas/b
 import { checkCount } from '../arenas/header.ts';
 import type { Arena, BroadcastQueue } from '../contract.ts';
 import { HEADER, QUEUE } from '../layout.ts';
-import { nativeClass } from '../native.ts';
+import { lend, nativeClass } from '../native.ts';
 
 interface BroadcastQueueHandle {
   rehome(arena: Uint8Array): void;
@@ -29,14 +29,14 @@ export class NativeBroadcastQueue implements BroadcastQueue {
     const Handle = nativeClass<BroadcastQueueHandle, [Uint8Array]>('BroadcastQueue');
     this.sections = broadcastQueueSections(arena);
     this.arena = arena;
-    this.u8 = new Uint8Array(arena);
+    this.u8 = lend(arena);
     this.u32 = new Uint32Array(arena);
     this.handle = new Handle(this.u8);
   }
 
   rehome(arena: Arena): void {
     const sections = broadcastQueueSections(arena);
-    const u8 = new Uint8Array(arena);
+    const u8 = lend(arena);
     this.handle.rehome(u8);
     this.sections = sections;
     this.arena = arena;

@@ -1,7 +1,7 @@
 import { internerSections } from '../arenas/interner.ts';
 import type { Arena, Interner } from '../contract.ts';
 import { INTERNER_ENTRY } from '../layout.ts';
-import { nativeClass } from '../native.ts';
+import { lend, nativeClass } from '../native.ts';
 
 /** The object behind a NativeInterner, for natives that work with it. */
 export interface InternerHandle {
@@ -28,7 +28,7 @@ export class NativeInterner implements Interner {
     const Handle = nativeClass<InternerHandle, [Uint8Array]>('Interner');
     const sections = internerSections(arena);
     this.arena = arena;
-    this.u8 = new Uint8Array(arena);
+    this.u8 = lend(arena);
     this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
     this.capacity = sections.capacity;
     this.#entriesOffset = sections.entriesOffset;
@@ -38,7 +38,7 @@ export class NativeInterner implements Interner {
 
   rehome(arena: Arena): void {
     const sections = internerSections(arena);
-    const u8 = new Uint8Array(arena);
+    const u8 = lend(arena);
     this.handle.rehome(u8);
     this.arena = arena;
     this.u8 = u8;

@@ -1,6 +1,6 @@
 import { type MemberTableSections, memberTableSections } from '../arenas/member-table.ts';
 import type { Arena, MemberTable, PacketCodec } from '../contract.ts';
-import { nativeClass } from '../native.ts';
+import { lend, nativeClass } from '../native.ts';
 import type { InternerHandle, NativeInterner } from './interner.ts';
 
 /** The object behind a NativeMemberTable. */
@@ -36,14 +36,14 @@ export class NativeMemberTable implements MemberTable {
     this.names = names;
     this.profiles = profiles;
     this.arena = arena;
-    this.u8 = new Uint8Array(arena);
+    this.u8 = lend(arena);
     this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
     this.handle = new Handle(this.u8, names.handle, profiles.handle);
   }
 
   rehome(arena: Arena): void {
     const sections = memberTableSections(arena);
-    const u8 = new Uint8Array(arena);
+    const u8 = lend(arena);
     this.handle.rehome(u8);
     this.#sections = sections;
     this.arena = arena;

@@ -1,7 +1,7 @@
 import { checkCount } from '../arenas/header.ts';
 import { type PacketCodecSections, packetCodecSections } from '../arenas/packet-codec.ts';
 import type { Arena, PacketCodec } from '../contract.ts';
-import { nativeClass } from '../native.ts';
+import { lend, nativeClass } from '../native.ts';
 
 interface PacketCodecHandle {
   rehome(arena: Uint8Array): void;
@@ -27,14 +27,14 @@ export class NativePacketCodec implements PacketCodec {
     const Handle = nativeClass<PacketCodecHandle, [Uint8Array]>('PacketCodec');
     this.sections = packetCodecSections(arena);
     this.arena = arena;
-    this.u8 = new Uint8Array(arena);
+    this.u8 = lend(arena);
     this.u32 = new Uint32Array(arena);
     this.handle = new Handle(this.u8);
   }
 
   rehome(arena: Arena): void {
     const sections = packetCodecSections(arena);
-    const u8 = new Uint8Array(arena);
+    const u8 = lend(arena);
     this.handle.rehome(u8);
     this.sections = sections;
     this.arena = arena;
