@@ -1,3 +1,4 @@
+import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
 import { BLOCK_BYTES_MAX, HEADER, QUEUE, QUEUE_ITEM, RECORD } from '../kernels/layout.ts';
 import { EXT, LANE, MESSAGE, type PacketCodec, PICK } from '../kernels/contract.ts';
 import { HearsayError } from '../util/errors.ts';
@@ -13,6 +14,9 @@ import { TIMER } from './timers.ts';
 /** Peers from this protocol version on check a CRC (protocol §16). */
 const CRC_VERSION = 5;
 const VSN_BYTES = 6;
+/** Most broadcasts that wait at once, and the room that each counts for on average. */
+const ENTRIES_MAX = 8192;
+const ENTRY_BYTES = 256;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -171,6 +175,7 @@ export class Dissemination {
   flush(): void {
     if (this.#staged === 0) return;
     const { kernels, stats } = this.#context;
+    this.#makeRoom();
     stats.broadcastsQueued += kernels.queue.enqueue(this.#staged);
     this.#staged = 0;
     this.#inTop = 0;
@@ -182,6 +187,23 @@ export class Dissemination {
     const { queue } = this.#context.kernels;
     const count = queue.u32[QUEUE.finishedCount >>> 2] as number;
     for (let i = 0; i < count; i++) this.#onFinished(queue.u32[(queue.finishedOffset >>> 2) + i] as number);
+  }
+
+  /** Lets the queue follow the size of the cluster, so that a join does not push out its own news; within a bound. */
+  #makeRoom(): void {
+    const { kernels, roster } = this.#context;
+    const { queue } = kernels;
+    const word = (offset: number): number => queue.u32[offset >>> 2] as number;
+    const entries = word(HEADER.live) + this.#staged;
+    const bytes = word(QUEUE.laneBytes0) + word(QUEUE.laneBytes1) + this.#inTop;
+    const heapBytes = word(QUEUE.heapBytes);
+    // The queue uses three quarters of its heap, see its layout.
+    if (entries <= queue.capacity && bytes <= heapBytes - (heapBytes >>> 2)) return;
+    const capacityMax = Math.min(ENTRIES_MAX, Math.max(queue.capacity, 2 * roster.count));
+    const capacity = entries <= queue.capacity ? queue.capacity : Math.min(capacityMax, 2 * entries);
+    const heap = Math.min(Math.max(heapBytes, capacityMax * ENTRY_BYTES), Math.max(heapBytes, 2 * bytes));
+    if (capacity <= queue.capacity && heap <= heapBytes) return;
+    queue.rehome(grownBroadcastQueueArena(queue.arena, { capacity, heapBytes: (heap + 7) & ~7 }));
   }
 
   #stage(key: number, lane: number, token: number, prefix: number, encode: (out: Uint8Array, at: number) => number): void {
