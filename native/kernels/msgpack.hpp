@@ -17,8 +17,8 @@ inline uint32_t load_be32(const uint8_t* at) {
 
 enum class StructKind : uint8_t { nil, map, list };
 
-/// Reads values from [pos, end) of a buffer. The first value that cannot be read sets `status` (a REJECT code); from then on
-/// every method answers false and reads nothing.
+/// Reads values from [pos, end) of a buffer. A method that cannot read its value sets `status` (a REJECT code) and answers
+/// false; the caller must stop there.
 class Reader {
  public:
   Reader(const uint8_t* bytes, uint32_t pos, uint32_t end) : bytes_(bytes), pos_(pos), end_(end) {}
@@ -32,7 +32,7 @@ class Reader {
   bool listed() const { return listed_; }
 
   bool fail(uint32_t status) {
-    if (status_ == layout::reject::none) status_ = status;
+    status_ = status;
     return false;
   }
 
@@ -92,7 +92,7 @@ class Reader {
 
   /// A byte field: what read_text takes, or a list of integers 0..255.
   bool read_bytes() {
-    if (status_ != layout::reject::none || pos_ >= end_) return read_text();
+    if (pos_ >= end_) return read_text();
     const uint8_t head = bytes_[pos_];
     if ((head & 0xf0) != 0x90 && head != 0xdc && head != 0xdd) return read_text();
     listed_ = true;
@@ -153,7 +153,6 @@ class Reader {
 
   /// Passes over one value of any type, however deep: a counter of values, no recursion.
   bool skip() {
-    if (status_ != layout::reject::none) return false;
     uint64_t left = 1;
     while (left > 0) {
       if (pos_ >= end_) return fail(layout::reject::truncated);
@@ -228,7 +227,6 @@ class Reader {
   }
 
   bool take(uint8_t& byte) {
-    if (status_ != layout::reject::none) return false;
     if (pos_ >= end_) return fail(layout::reject::truncated);
     byte = bytes_[pos_++];
     return true;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MESSAGE, type PacketCodec, REJECT } from '../../src/kernels/contract.ts';
 import { CODEC } from '../../src/kernels/layout.ts';
 import { bytesOf, concatBytes, fromHex, toHex } from '../../src/util/bytes.ts';
+import { packetCodecBodyContract } from './packet-codec.body-contract.ts';
 import { packetCodecContract } from './packet-codec.contract.ts';
 import {
   createCodec,
@@ -109,6 +110,7 @@ const typed = (type: number, body: string) => concatBytes([Uint8Array.of(type), 
 
 for (const { name, make } of ENGINES) {
   packetCodecContract(name, make);
+  packetCodecBodyContract(name, make);
 
   describe(`packet codec, ${name}: recorded data`, () => {
     const { cases: messages } = vectors<{ cases: MessageCase[] }>('memberlist-messages');

@@ -132,8 +132,7 @@ export class RecordDecoder {
     if (reader.structKind === STRUCT.map) {
       const fields = FIELDS_OF[kind] as number;
       for (let i = 0; i < entries; i++) {
-        reader.readText();
-        const field = this.fieldAt(reader.start, reader.length);
+        const field = this.readKey();
         if ((fields >>> field) & 1) this.readField(field, record);
         else reader.skip();
         if (reader.status !== REJECT.none) return reader.status;
@@ -148,6 +147,21 @@ export class RecordDecoder {
     }
     this.pos = reader.pos;
     return this.check(kind, record);
+  }
+
+  /** The field that the next map key names. */
+  private readKey(): number {
+    const { reader } = this;
+    const at = reader.pos;
+    // Keys are short and their form is the raw one; the reader does the others.
+    const head = at < reader.end ? (this.u8[at] as number) : 0;
+    const next = at + 1 + (head & 31);
+    if ((head & 0xe0) === 0xa0 && next <= reader.end) {
+      reader.pos = next;
+      return this.fieldAt(at + 1, head & 31);
+    }
+    reader.readText();
+    return this.fieldAt(reader.start, reader.length);
   }
 
   /** Which field a key of `length` bytes at `at` names. */
@@ -224,17 +238,17 @@ export class RecordDecoder {
         break;
       case FIELD.seqNo:
       case FIELD.incarnation:
-        u32[(record + RECORD.number) >>> 2] = reader.readUint(U32_MAX);
+        u32[(record + RECORD.number) >>> 2] = this.readUint(U32_MAX);
         break;
       case FIELD.addr:
       case FIELD.target:
         this.readBytes(record + RECORD.ipOffset);
         break;
       case FIELD.port:
-        this.setU16(record + RECORD.port, reader.readUint(U16_MAX));
+        this.setU16(record + RECORD.port, this.readUint(U16_MAX));
         break;
       case FIELD.sourcePort:
-        this.setU16(record + RECORD.sourcePort, reader.readUint(U16_MAX));
+        this.setU16(record + RECORD.sourcePort, this.readUint(U16_MAX));
         break;
       case FIELD.sourceAddr:
         this.readSourceAddr(record);
@@ -255,7 +269,7 @@ export class RecordDecoder {
         u8[record + RECORD.nack] = reader.readBool() ? 1 : 0;
         break;
       case FIELD.ext:
-        u32[(record + RECORD.ext) >>> 2] = reader.readUint(U32_MAX);
+        u32[(record + RECORD.ext) >>> 2] = this.readUint(U32_MAX);
         break;
       case FIELD.algo:
         this.algo = reader.readUint(255);
@@ -296,11 +310,41 @@ export class RecordDecoder {
   }
 
   private readText(span: number): void {
+    if (this.takeShortRaw(span)) return;
     if (this.reader.readText()) this.setSpan(span, this.reader.start, this.reader.length);
   }
 
   private readBytes(span: number): void {
+    if (this.takeShortRaw(span)) return;
     if (this.takeBytes()) this.setSpan(span, this.spanOffset, this.reader.length);
+  }
+
+  /** The usual form of names, addresses and short metadata, without the detour through the reader. */
+  private takeShortRaw(span: number): boolean {
+    const { reader } = this;
+    const at = reader.pos;
+    const head = at < reader.end ? (this.u8[at] as number) : 0;
+    const next = at + 1 + (head & 31);
+    if ((head & 0xe0) !== 0xa0 || next > reader.end) return false;
+    reader.pos = next;
+    this.setSpan(span, at + 1, head & 31);
+    return true;
+  }
+
+  /** An integer in any form; the two usual ones, up to 127 and 16 bits, without the detour through the reader. */
+  private readUint(max: number): number {
+    const { reader, u8 } = this;
+    const at = reader.pos;
+    const head = at < reader.end ? (u8[at] as number) : 0xc0;
+    if (head < 0x80) {
+      reader.pos = at + 1;
+      return head;
+    }
+    if (head === 0xcd && at + 3 <= reader.end) {
+      reader.pos = at + 3;
+      return ((u8[at + 1] as number) << 8) | (u8[at + 2] as number);
+    }
+    return reader.readUint(max);
   }
 
   private setSpan(span: number, offset: number, length: number): void {
