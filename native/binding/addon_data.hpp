@@ -9,9 +9,9 @@
 
 namespace hearsay::binding {
 
-/// The C++ objects that are alive, and the class of each. napi_unwrap gives whatever pointer an object wraps, ours or another
-/// addon's; a pointer found here is one of ours and of that class, and it is not looked into before that is known. (Node-API's type
-/// tags answer the same question in 100 ns, a lookup takes 5.)
+/// The C++ objects that are alive, and the class of each. napi_unwrap gives whatever pointer an object wraps, ours or
+/// another addon's; a pointer found here is one of ours and of that class, and is not looked into before that is known.
+/// (Node-API's type tags answer the same question in 100 ns, a lookup takes 5.)
 class LiveHandles {
  public:
   void add(const void* handle, uint32_t class_id) { classes_[handle] = class_id; }

@@ -5,20 +5,23 @@
 //   namespace hearsay::binding {
 //   class Counter : public Handle<Counter> {
 //    public:
-//     static constexpr uint32_t kClassId = layout::kernel_id::counter;      // layout.hpp, or class_id in addon_data.hpp
+//     static constexpr uint32_t kClassId = layout::kernel_id::counter;  // or class_id in addon_data.hpp
 //     explicit Counter(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-//     Napi::Value rehome(const Napi::CallbackInfo& info) {                   // (arena: Uint8Array), also `new Counter(arena)`
-//       if (arena_.attach(info, 0, kClassId)) kernel_.attach(arena_.data(), arena_.size());
-//       return info.Env().Undefined();                                       // a failed attach has thrown and kept the old arena
+//     Napi::Value rehome(const Napi::CallbackInfo& info) {  // (arena: Uint8Array), also `new Counter(arena)`
+//       Arena next;
+//       if (!next.attach(info, 0, kClassId)) return {};  // has thrown; the handle keeps its old arena
+//       kernel_.attach(next.data(), next.size());
+//       arena_ = std::move(next);
+//       return info.Env().Undefined();
 //     }
-//     Napi::Value add(const Napi::CallbackInfo& info) {                      // (count: u32) -> number
+//     Napi::Value add(const Napi::CallbackInfo& info) {  // (count: u32) -> number
 //       Args args(info);
 //       const uint32_t count = args.u32(0, "count");
-//       if (args.failed()) return {};                                        // an exception is pending: return at once
+//       if (args.failed()) return {};  // an exception is pending: return at once
 //       return number(info, kernel_.add(count));
 //     }
 //    private:
-//     Arena arena_;                                                          // keeps the memory alive
+//     Arena arena_;  // keeps the memory alive
 //     kernels::Counter kernel_;
 //   };
 //   inline void register_counter(Napi::Env env, AddonData& data, Napi::Object exports) {
@@ -28,9 +31,10 @@
 //   }  // namespace hearsay::binding
 //
 // Another handle as an argument: `HandleRef<Interner> names_;` and `if (!names_.set(info, 1, "names")) return {};`
-// (type-checked, kept alive); for one call only: `Interner* names = handle_arg<Interner>(info, 1, "names");` (null = thrown).
-// C++ exceptions are off: throw with napi_throw_* or Args::reject, and return. No statics, no JavaScript calls, no objects
-// on the hot path. The kernel must survive any bytes in the arena: other code of the process can write there.
+// (type-checked, kept alive). For one call only: `Interner* names = handle_arg<Interner>(info, 1, "names");`, null when
+// it has thrown. C++ exceptions are off: throw with napi_throw_* or Args::reject, and return. No statics, no calls into
+// JavaScript, no objects on the hot path. The kernel must survive any bytes in the arena: other code of the process can
+// write there.
 #pragma once
 
 #include <napi.h>
@@ -92,11 +96,13 @@ class HandleRef {
 };
 
 /// Memory that TypeScript owns and a kernel borrows. Holds a strong reference to the view it came through, so the memory
-/// lives as long as the handle. Whoever makes an ArrayBuffer arena must not transfer it away (src/kernels/arena.ts marks it).
+/// lives as long as the handle. An ArrayBuffer must not be transferred away meanwhile: lend() in src/kernels/native.ts
+/// marks it.
 class Arena {
  public:
-  /// Takes argument `index`, a Uint8Array that begins at the start of an arena of this kernel. Checks alignment, header and length;
-  /// throws an Error with code ERR_ARENA_INVALID and returns false when something is wrong, and keeps what it had.
+  /// Takes argument `index`, a Uint8Array that begins at the start of an arena of this kernel. Checks alignment, header
+  /// and length; throws an Error with code ERR_ARENA_INVALID and returns false when something is wrong, and keeps what
+  /// it had.
   bool attach(const Napi::CallbackInfo& info, size_t index, uint32_t kernel_id) {
     Args args(info);
     const auto view = args.bytes(index, "arena");
@@ -139,8 +145,8 @@ class Arena {
   Napi::ObjectReference reference_;
 };
 
-/// Base of every exported class. Methods made with `method<>` check their receiver before they touch it: Node-API's unwrap
-/// gives whatever pointer an object wraps, so `Interner.prototype.intern.call(table)` would read one class as another.
+/// Base of every exported class. Methods made with `method<>` check their receiver before they touch it: napi_unwrap
+/// gives whatever pointer an object wraps, so `Interner.prototype.intern.call(table)` could read one class as another.
 template <typename Derived>
 class Handle : public Napi::ObjectWrap<Derived> {
  public:

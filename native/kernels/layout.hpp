@@ -1,8 +1,9 @@
 // Byte offsets and codes of every arena: the C++ half of src/kernels/layout.ts and src/kernels/contract.ts.
 //
-// One table feeds both the constants (`layout::row::nameId`) and the object that the addon's `abi()` returns, so a number
-// cannot be right in one place and wrong in the other; test/kernels/abi.test.ts compares that object with the TypeScript
-// constants, key by key, in both directions. Names are those of the TypeScript side on purpose: search for one, find both.
+// One table feeds both the constants (`layout::row::nameId`) and the object that the addon's `abi()` returns, so a
+// number cannot be right in one place and wrong in the other; test/kernels/abi.test.ts compares that object with the
+// TypeScript constants, key by key, in both directions. Names are those of the TypeScript side on purpose: search for
+// one, find both.
 #pragma once
 
 #include <cstdint>
