@@ -93,7 +93,16 @@ async function main() {
   const start = (role, extra = []) => {
     const child = fork(script, ['--role', role, ...common, ...extra]);
     children.push(child);
+    child.on('exit', (code) => {
+      if (code === 0) return;
+      console.error(`the ${role} process ended with code ${code}`);
+      process.exitCode = 1;
+      stop();
+    });
     return child;
+  };
+  const stop = () => {
+    for (const child of children) child.kill();
   };
   try {
     const began = performance.now();
@@ -124,7 +133,7 @@ async function main() {
     console.log(`  suspicions ${figures.suspicions}`);
     if (values.json) writeFileSync(values.json, `${JSON.stringify({ nodes, profile, node: process.version, cpu: cpus()[0].model, ...figures }, null, 2)}\n`);
   } finally {
-    for (const child of children) child.kill();
+    stop();
   }
 }
 

@@ -5,7 +5,7 @@ import { formatAddress } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { EventBuffer } from './event-buffer.ts';
-import { type ClusterEvent, type ClusterEventMap, eventChannel, probeChannel } from './events.ts';
+import { type ClusterEvent, type ClusterEventMap, type ClusterEventName, eventChannel, probeChannel } from './events.ts';
 import { startInline } from './inline-link.ts';
 import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
 import { type Logger, silentLogger } from './logger.ts';
@@ -293,12 +293,20 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
         return;
       }
       default: {
+        // A process that hosts many nodes sees each join once per node: nothing is made that nobody looks at.
+        if (!this.#isWatched(event.type)) return;
         const member = toMember(event.member, this.name);
         this.#logger.debug({ cluster: this.name, member: member.name, address: member.address }, event.type);
         this.#publish({ type: event.type, member });
         this.emit(event.type, member);
       }
     }
+  }
+
+  #isWatched(type: ClusterEventName): boolean {
+    return (
+      this.listenerCount(type) > 0 || this.#buffers.size > 0 || eventChannel.hasSubscribers || this.#logger !== silentLogger
+    );
   }
 
   #publish(event: ClusterEvent): void {
