@@ -87,10 +87,11 @@ export function measure(suite: string, test: BenchCase, options: MeasureOptions)
     backends.map((backend, i) => [backend.name, timing(samples[i] as number[])]),
   );
   const [native, twin] = roundMedians;
-  if (!native || !twin) return { suite, name: test.name, operations: test.operations, timings, hash };
+  const result = { suite, name: test.name, operations: test.operations, timings, hash };
+  if (!native || !twin) return result;
   const ratios = native.map((value, i) => (twin[i] as number) / value);
   const ratio = { median: quantile(ratios, 0.5), low: Math.min(...ratios), high: Math.max(...ratios) };
-  return { suite, name: test.name, operations: test.operations, timings, ratio, hash };
+  return { ...result, ratio };
 }
 
 function commonHash(test: BenchCase, backends: readonly Backend[]): string {

@@ -26,7 +26,8 @@ export function environment(command: string): Environment {
 }
 
 function commit(): string {
-  const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const git = (...args: string[]) =>
+    execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   try {
     const dirty = git('status', '--porcelain', '--', 'src', 'native').trim() === '' ? '' : ' with changes';
     return git('rev-parse', '--short', 'HEAD').trim() + dirty;
@@ -35,22 +36,43 @@ function commit(): string {
   }
 }
 
-/** The results as Markdown, one table per suite, header line first. */
+/** The results as Markdown, one table per suite. */
 export function report(results: readonly CaseResult[], where: Environment): string {
-  const lines = [
-    `${where.cpu}, ${where.cores} cores, ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}.`,
-    `Command: \`${where.command}\`. Nanoseconds per operation, median / p99.`,
-    '',
-  ];
+  const lines = [...setting(where), ''];
   for (const suite of new Set(results.map((result) => result.suite))) {
     lines.push(`| ${suite} | native | twin | twin / native |`, '|---|---:|---:|---:|');
-    for (const result of results.filter((each) => each.suite === suite)) {
-      const { native, js } = result.timings;
-      lines.push(`| ${result.name} | ${show(native)} | ${show(js)} | ${showRatio(result)} |`);
-    }
-    lines.push('');
+    lines.push(...results.filter((result) => result.suite === suite).map(row), '');
   }
   return lines.join('\n');
+}
+
+/** The cases named in `ids`, in one table. */
+export function headlines(results: readonly CaseResult[], ids: readonly string[], where: Environment): string {
+  const chosen = results.filter((result) => ids.includes(`${result.suite}/${result.name}`));
+  const ratios = results.flatMap(({ ratio }) => (ratio ? [ratio.median] : []));
+  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / Math.max(1, ratios.length));
+  const lines = [
+    ...setting(where),
+    '',
+    '| | native | twin | twin / native |',
+    '|---|---:|---:|---:|',
+    ...chosen.map(row),
+  ];
+  if (ratios.length > 0)
+    lines.push('', `Over all ${ratios.length} cases the twin takes ${mean.toFixed(1)} times as long (geometric mean).`);
+  return lines.join('\n');
+}
+
+function setting(where: Environment): string[] {
+  return [
+    `${where.cpu}, ${where.cores} cores, ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}.`,
+    `Command: \`${where.command}\`. Nanoseconds per operation, median / p99.`,
+  ];
+}
+
+function row(result: CaseResult): string {
+  const { native, js } = result.timings;
+  return `| ${result.name} | ${show(native)} | ${show(js)} | ${showRatio(result)} |`;
 }
 
 function show(timing: Timing | undefined): string {
@@ -70,10 +92,10 @@ function showRatio({ ratio }: CaseResult): string {
 
 /** Puts `table` between the markers of a document. Throws when they are not there. */
 export function insertBetweenMarkers(document: string, name: string, table: string): string {
-  const begin = `<!-- ${name}:begin -->`;
+  const start = `<!-- ${name}:start -->`;
   const end = `<!-- ${name}:end -->`;
-  const from = document.indexOf(begin);
+  const from = document.indexOf(start);
   const to = document.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`expected the markers ${begin} and ${end} in this order`);
-  return `${document.slice(0, from + begin.length)}\n\n${table.trimEnd()}\n\n${document.slice(to)}`;
+  if (from < 0 || to < from) throw new Error(`expected the markers ${start} and ${end} in this order`);
+  return `${document.slice(0, from + start.length)}\n\n${table.trimEnd()}\n\n${document.slice(to)}`;
 }

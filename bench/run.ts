@@ -4,18 +4,16 @@
  *   node bench/main.mjs [--json FILE] [--write] [--filter TEXT]
  *
  * --json FILE    the results with the environment
- * --write        put the table into docs/benchmarks.md
+ * --write        put the tables into docs/benchmarks.md, and the headlines into README.md
  * --filter TEXT  only cases whose "suite/name" contains TEXT (or the environment variable BENCH)
- * BENCH_SMOKE=1  the small cases only, once: shows that they run, the numbers mean nothing
+ * BENCH_SMOKE=1  the small cases only, once: shows that they run and that the engines agree; no numbers
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type CaseResult, MEASURE, measure, SMOKE } from './harness.ts';
-import { environment, insertBetweenMarkers, report } from './report.ts';
-import { SUITES } from './suites.ts';
-
-const DOCUMENT = 'docs/benchmarks.md';
+import { environment, headlines, insertBetweenMarkers, report } from './report.ts';
+import { HEADLINES, SUITES } from './suites.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,6 +36,7 @@ function runOne(id: string): void {
 }
 
 function runAll(): void {
+  if (values.write && values.filter !== '') throw new Error('--write wants all cases: drop the filter');
   const chosen = cases.filter(({ id, test }) => id.includes(values.filter) && (!smoke || test.smoke === true));
   if (chosen.length === 0) throw new Error(`no case contains ${JSON.stringify(values.filter)}`);
   const results = chosen.map(({ id }) => {
@@ -49,9 +48,19 @@ function runAll(): void {
     process.stderr.write(`${result.hash}  ${id}\n`);
     return result;
   });
+  if (smoke) return;
   const where = environment(`make bench${values.filter === '' ? '' : ` BENCH=${values.filter}`}`);
-  const table = report(results, where);
-  process.stdout.write(`\n${table}`);
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ environment: where, results }, null, 2)}\n`);
-  if (values.write) writeFileSync(DOCUMENT, insertBetweenMarkers(readFileSync(DOCUMENT, 'utf8'), 'kernels', table));
+  const tables = report(results, where);
+  process.stdout.write(`\n${tables}`);
+  if (values.json !== undefined) {
+    writeFileSync(values.json, `${JSON.stringify({ environment: where, results }, null, 2)}\n`);
+  }
+  if (values.write) {
+    rewrite('docs/benchmarks.md', tables);
+    rewrite('README.md', headlines(results, HEADLINES, where));
+  }
+}
+
+function rewrite(path: string, table: string): void {
+  writeFileSync(path, insertBetweenMarkers(readFileSync(path, 'utf8'), 'bench', table));
 }
