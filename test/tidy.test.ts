@@ -11,6 +11,7 @@ import {
   kernelComplaints,
   LINES_WARN,
   lengthComplaints,
+  lockComplaints,
   makefileComplaints,
   withoutComments,
   wordComplaints,
@@ -69,6 +70,10 @@ describe('the tree keeps its order', () => {
 
   test('every make target has a line in make help', () => {
     expect(makefileComplaints(read('Makefile'))).toEqual([]);
+  });
+
+  test('the lock file serves every platform and names no registry', () => {
+    expect(lockComplaints(JSON.parse(read('package-lock.json')))).toEqual([]);
   });
 });
 
@@ -172,6 +177,12 @@ describe('the rules notice', () => {
       'Makefile: target b is not .PHONY',
       'Makefile: c is .PHONY but not there',
     ]);
+  });
+
+  test('a platform that the lock file forgot', () => {
+    const tool = { optionalDependencies: { 'tool-linux': '1.0.0', 'tool-darwin': '1.0.0' } };
+    expect(lockComplaints({ packages: { 'node_modules/tool': tool, 'node_modules/tool-linux': {} } })).toHaveLength(1);
+    expect(lockComplaints({ packages: { 'node_modules/a': { resolved: 'x' } } })).toHaveLength(1);
   });
 
   test('comments are taken out and strings stay', () => {

@@ -256,3 +256,24 @@ export function resolvePath(from: string, specifier: string): string {
   }
   return parts.join('/');
 }
+
+interface LockEntry {
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly resolved?: string;
+}
+
+/**
+ * Optional packages (one per platform) that a lock file leaves out. npm drops those that it did not install when it writes the
+ * file, and then `npm ci` refuses the file, or another platform lacks its binary. And addresses of the registry that wrote it.
+ */
+export function lockComplaints(lock: { readonly packages: Readonly<Record<string, LockEntry>> }): string[] {
+  const complaints: string[] = [];
+  for (const [path, entry] of Object.entries(lock.packages)) {
+    for (const name of Object.keys(entry.optionalDependencies ?? {})) {
+      const here = lock.packages[`${path}/node_modules/${name}`] ?? lock.packages[`node_modules/${name}`];
+      if (!here) complaints.push(`package-lock.json lacks ${name}, which ${path} may need on another platform`);
+    }
+    if (entry.resolved !== undefined) complaints.push(`package-lock.json names the registry of ${path}`);
+  }
+  return complaints;
+}
