@@ -1,0 +1,4 @@
+import { Command } from 'commander';
+export function membershipCommand(): Command {
+  return new Command('membership');
+}
