@@ -50,7 +50,7 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
   protocol: { rooms: [...PORT, 'kernels/arenas/', 'kernels/grow', 'wire'], modules: [] },
   transport: { rooms: [...PORT, 'kernels/native'], modules: ['node:dgram', 'node:net'] },
   cluster: { rooms: [...ALL_KERNELS, 'wire', 'protocol', 'transport'], modules: ['node:*'] },
-  cli: { rooms: ['util', 'protocol', 'cluster', 'root'], modules: ['node:*', 'commander', 'picocolors'] },
+  cli: { rooms: ['util', 'protocol', 'transport', 'cluster', 'root'], modules: ['node:*', 'commander', 'picocolors'] },
   root: { rooms: ['util', 'kernels/port', 'kernels/backend', 'wire', 'protocol', 'transport', 'cluster'], modules: [] },
 };
 
