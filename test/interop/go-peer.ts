@@ -95,10 +95,20 @@ export class GoHost {
     const events = new EventLog<PeerEvent>(`memberlist ${settings.name}`);
     const handle = `${settings.name}#${this.#nodes.size}`;
     this.#nodes.set(handle, events);
-    const { name, seeds = [], meta, keys, delegateVersions: dv, port = 0, host = '127.0.0.1', ...rest } = settings;
+    const {
+      name,
+      seeds = [],
+      meta,
+      keys,
+      delegateVersions: dv,
+      port = 0,
+      host = '127.0.0.1',
+      watch = true,
+      ...rest
+    } = settings;
     const config = {
       ...rest,
-      watchMs: 20,
+      watchMs: watch ? 20 : 0,
       meta: hex(meta ?? new Uint8Array(0)),
       keys: (keys ?? []).map(hex),
       ...(dv ? { delegateMin: dv.min, delegateMax: dv.max, delegateCur: dv.current } : {}),

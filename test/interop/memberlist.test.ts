@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { freePort } from './children.ts';
 import { GoNode } from './go-peer.ts';
-import { bench, GO_PEER, QUICK, unique } from './harness.ts';
+import { bench, GO_PEER, QUICK, unique, until } from './harness.ts';
 import { DIRECTIONS, type NodeSettings, names, pair, SOON_MS } from './pairs.ts';
 import { type Peer, receives, sees } from './peer.ts';
 
@@ -119,6 +119,22 @@ for (const direction of DIRECTIONS) {
     });
   });
 }
+
+describe.runIf(GO_PEER !== '')('memberlist: crowd', () => {
+  test('a cluster of 130 members is handed over whole, to us and by us', async () => {
+    // More than 127: the count is then no longer a one-byte integer, and releases differ in how they write it.
+    // They hardly talk: 130 nodes that probe each other would keep the machine busy with something else.
+    const lan = { profile: 'lan', watch: false, probeIntervalMs: 60_000, gossipIntervalMs: 5000 } as const;
+    const first = await nodes.start('memberlist', { ...lan, name: unique('a') });
+    const join = (): Promise<Peer> => nodes.go({ ...lan, name: unique('m'), seeds: [first.address] });
+    for (let i = 0; i < 16; i++) await Promise.all(Array.from({ length: 8 }, join));
+    await until('the first knows the crowd', SOON_MS, async () => (await names(first)).length === 129);
+    const middle = await nodes.start('ours', { ...lan, name: unique('h'), seeds: [first.address] });
+    await until('we know all', SOON_MS, async () => (await names(middle)).length === 130);
+    const last = await nodes.start('memberlist', { ...lan, name: unique('z'), seeds: [middle.address] });
+    await until('the next one knows all', SOON_MS, async () => (await names(last)).length === 131);
+  });
+});
 
 /** Metadata, and user messages by packet, stream and broadcast, in both directions at once. */
 async function converse(two: readonly [Peer, Peer], metas: readonly [Uint8Array, Uint8Array]): Promise<void> {

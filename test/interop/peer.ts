@@ -34,6 +34,8 @@ export interface PeerSettings {
   readonly host?: string;
   /** Default 0: a free one. */
   readonly port?: number;
+  /** Real nodes only: report suspicions. Costs a look at the whole table every 20 ms. Default true. */
+  readonly watch?: boolean;
   readonly probeIntervalMs?: number;
   readonly probeTimeoutMs?: number;
   readonly gossipIntervalMs?: number;

@@ -26,6 +26,16 @@ func find(name string) (*node, error) {
 	return n, nil
 }
 
+// lookNow makes the watcher of a node look at the table. Never blocks: memberlist calls it with the table locked.
+func lookNow(handle string) {
+	if n, err := find(handle); err == nil {
+		select {
+		case n.look <- struct{}{}:
+		default:
+		}
+	}
+}
+
 func forget(name string) {
 	nodes.Lock()
 	delete(nodes.m, name)

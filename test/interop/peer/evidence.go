@@ -35,7 +35,11 @@ var counters = &counterSink{perNode: map[string]map[string]float64{}}
 func (s *counterSink) IncrCounterWithLabels(key []string, value float32, labels []metrics.Label) {
 	for _, label := range labels {
 		if label.Name == "node" {
-			s.add(label.Value, strings.TrimPrefix(strings.Join(key, "."), "memberlist."), float64(value))
+			name := strings.TrimPrefix(strings.Join(key, "."), "memberlist.")
+			s.add(label.Value, name, float64(value))
+			if name == "msg.suspect" {
+				lookNow(label.Value)
+			}
 			return
 		}
 	}

@@ -45,6 +45,7 @@ type node struct {
 	queue   *memberlist.TransmitLimitedQueue
 	state   []byte
 	stop    chan struct{}
+	look    chan struct{}
 	once    sync.Once
 
 	mu   sync.Mutex
@@ -148,7 +149,7 @@ func start(handle, name, bind string, port int, raw json.RawMessage) (*node, err
 	if err != nil {
 		return nil, err
 	}
-	n := &node{handle: handle, keyring: keyring, meta: meta, state: state, stop: make(chan struct{})}
+	n := &node{handle: handle, keyring: keyring, meta: meta, state: state, stop: make(chan struct{}), look: make(chan struct{}, 1)}
 	n.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: c.RetransmitMult, NumNodes: func() int {
 		if list := n.memberlist(); list != nil {
 			return list.NumMembers()
@@ -176,7 +177,8 @@ func start(handle, name, bind string, port int, raw json.RawMessage) (*node, err
 	return n, nil
 }
 
-// watch reports a member going from alive to suspect and back, which memberlist itself tells nobody.
+// watch reports a member going from alive to suspect and back, which memberlist itself tells nobody. It looks regularly, and at once
+// when memberlist counts a suspicion (lookNow), so that a quick refutation does not hide it.
 func (n *node) watch(every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -186,6 +188,7 @@ func (n *node) watch(every time.Duration) {
 		case <-n.stop:
 			return
 		case <-ticker.C:
+		case <-n.look:
 		}
 		seen := map[string]string{}
 		for _, e := range table(n.list) {
