@@ -210,8 +210,9 @@ export class JsPacketCodec implements PacketCodec {
     const room = u8.subarray(start, this.sections.scratchOffset + this.sections.scratchBytes);
     const length = lzwDecompress(u8.subarray(decoder.bufOffset, decoder.bufOffset + decoder.bufLength), room);
     if (length < 0) {
-      // How much was written is unknown here; the C++ side zeroes just that.
-      room.fill(0);
+      // How much was written is unknown here, but each code has at least 9 bits and adds a byte to the longest string.
+      const codes = Math.ceil((8 * decoder.bufLength) / 9);
+      room.fill(0, 0, Math.min(room.length, (codes * (codes + 1)) / 2));
       return -length;
     }
     decoder.scratchTop = start + length;
