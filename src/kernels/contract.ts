@@ -285,7 +285,7 @@ export interface BroadcastQueue extends Kernel {
    * Fills `count` packets as the requests say (lead message first, then broadcasts, as one compound when there is more than
    * one message; at most COMPOUND_PARTS_MAX parts) into the out section. `userShare` is the part of each limit, in
    * 1/256, kept for the user lane while it has something that fits; what one lane leaves the other may use. Entries that reach
-   * `transmitLimit` leave the queue and, with a token, are listed in finished. Returns the number of packets with length > 0.
+   * `transmitLimit` (in the user lane QUEUE.userExtraTransmits more) leave the queue and, with a token, are listed in finished. Returns the number of packets with length > 0.
    */
   fill(count: number, transmitLimit: number, userShare: number): number;
 

@@ -191,6 +191,7 @@ export const QUEUE = {
   laneBytes0: 144, // sum of the message lengths of a lane
   laneBytes1: 148,
   userCredit: 152, // bytes the user lane may claim from the next packets
+  userExtraTransmits: 156, // transmits of the user lane beyond fill()'s limit; written by the engine
   requestsOffset: 192,
 } as const;
 /** A packet to fill: how much room there is and what comes first. */
@@ -227,7 +228,16 @@ export const QUEUE_ENTRY = {
  * costs at most three moved bytes per byte queued and never fails for want of a block of the right size.
  */
 /** An item handed to enqueue(). */
-export const QUEUE_ITEM = { key: 0, offset: 4, length: 8, token: 12, prefix: 16, lane: 20, reserved: 22, stride: 24 } as const;
+export const QUEUE_ITEM = {
+  key: 0,
+  offset: 4,
+  length: 8,
+  token: 12,
+  prefix: 16,
+  lane: 20,
+  reserved: 22,
+  stride: 24,
+} as const;
 /**
  * finished: u32 tokens. order: u32 entry index per lane, sorted. index: u32 entry + 1, open addressing on key with linear
  * probing from bucket (key x 0x9e3779b1 mod 2^32) >> (32 - log2(indexBuckets)).

@@ -1,5 +1,6 @@
 import type { BroadcastQueueArenaOptions } from '../../src/kernels/arenas/broadcast-queue.ts';
 import type { BroadcastQueue } from '../../src/kernels/contract.ts';
+import { QUEUE } from '../../src/kernels/layout.ts';
 import type { Prng } from '../../src/util/prng.ts';
 import {
   DEFAULT_SIZES,
@@ -19,6 +20,8 @@ export type Op =
       readonly requests: readonly Request[];
       readonly transmitLimit: number;
       readonly userShare: number;
+      /** Transmits of the user lane beyond transmitLimit. */
+      readonly userExtra: number;
     }
   | { readonly kind: 'invalidate'; readonly key: number }
   | { readonly kind: 'prune'; readonly lane: number; readonly keep: number };
@@ -61,7 +64,7 @@ export class OpGenerator {
     if (choice < 17) {
       const requests = this.#times(1 + prng.below(this.#sizes.requestCapacity), this.#request);
       const userShare = [0, 1, 64, 128, 256][prng.below(5)] as number;
-      return { kind: 'fill', requests, transmitLimit: prng.below(7), userShare };
+      return { kind: 'fill', requests, transmitLimit: prng.below(7), userShare, userExtra: prng.below(3) };
     }
     if (choice < 19) return { kind: 'invalidate', key: prng.below(this.#keys) };
     return { kind: 'prune', lane: prng.below(2), keep: prng.below(this.#sizes.capacity + 2) };
@@ -109,6 +112,7 @@ export function apply(queue: BroadcastQueue, op: Op): number | Packet[] {
     case 'enqueue':
       return enqueue(queue, op.items);
     case 'fill':
+      queue.u32[QUEUE.userExtraTransmits >> 2] = op.userExtra;
       return fill(queue, op.requests, op.transmitLimit, op.userShare);
     case 'invalidate':
       queue.invalidate(op.key);

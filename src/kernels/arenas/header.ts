@@ -25,7 +25,8 @@ export function checkArenaHeader(arena: Arena, kernelId: number, kernel: string)
   if (arena.byteLength < HEADER_BYTES) fail('byteLength', arena.byteLength, `at least ${HEADER_BYTES}`);
   const u32 = new Uint32Array(arena, 0, HEADER_BYTES / 4);
   if (u32[HEADER.magic / 4] !== ARENA_MAGIC) fail('magic', u32[HEADER.magic / 4], `${ARENA_MAGIC}`);
-  if (u32[HEADER.layoutVersion / 4] !== LAYOUT_VERSION) fail('layoutVersion', u32[HEADER.layoutVersion / 4], `${LAYOUT_VERSION}`);
+  if (u32[HEADER.layoutVersion / 4] !== LAYOUT_VERSION)
+    fail('layoutVersion', u32[HEADER.layoutVersion / 4], `${LAYOUT_VERSION}`);
   if (u32[HEADER.kernelId / 4] !== kernelId) fail('kernelId', u32[HEADER.kernelId / 4], `${kernelId}`);
   if ((u32[HEADER.byteLength / 4] as number) > arena.byteLength) {
     fail('header byteLength', u32[HEADER.byteLength / 4], `at most ${arena.byteLength}`);
@@ -35,7 +36,10 @@ export function checkArenaHeader(arena: Arena, kernelId: number, kernel: string)
 /** Throws ERR_ARENA_INVALID when a section would end behind the arena. */
 export function checkArenaEnd(arena: Arena, end: number, kernel: string): void {
   if (end > arena.byteLength) {
-    throw new HearsayError('ERR_ARENA_INVALID', `${kernel} arena: sections end at ${end}, but it has ${arena.byteLength} bytes`);
+    throw new HearsayError(
+      'ERR_ARENA_INVALID',
+      `${kernel} arena: sections end at ${end}, but it has ${arena.byteLength} bytes`,
+    );
   }
 }
 
