@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -24,6 +24,7 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 function sources(): string[] {
   const found: string[] = [];
   for (const dir of ['src', 'native', 'test', 'scripts', 'bench', 'examples']) {
+    if (!existsSync(join(root, dir))) continue;
     for (const entry of readdirSync(join(root, dir), { withFileTypes: true, recursive: true })) {
       if (!entry.isFile() || !/\.(ts|mts|mjs|cpp|hpp)$/.test(entry.name)) continue;
       found.push(
