@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import type { CaseResult, Timing } from './harness.ts';
 
 /** Where and when a table was measured; a number without it means nothing. */
 export interface Environment {
   readonly cpu: string;
   readonly cores: number;
+  /** Load average of the last minute when the measuring began: above `cores` the machine was not ours alone. */
+  readonly load: number;
   readonly platform: string;
   readonly node: string;
   readonly commit: string;
@@ -17,6 +19,7 @@ export function environment(command: string): Environment {
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
+    load: Number((loadavg()[0] as number).toFixed(1)),
     platform: `${process.platform}-${process.arch}`,
     node: process.version,
     commit: commit(),
@@ -65,7 +68,7 @@ export function headlines(results: readonly CaseResult[], ids: readonly string[]
 
 function setting(where: Environment): string[] {
   return [
-    `${where.cpu}, ${where.cores} cores, ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}.`,
+    `${where.cpu}, ${where.cores} cores (load ${where.load} at the start), ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}.`,
     `Command: \`${where.command}\`. Nanoseconds per operation, median / p99.`,
   ];
 }
@@ -83,7 +86,7 @@ function nanos(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-/** A ratio that was below 1 in one round and above it in another says nothing. */
+/** An interval around 1 says nothing about who is faster. */
 function showRatio({ ratio }: CaseResult): string {
   if (!ratio) return '';
   if (ratio.low < 1 && ratio.high > 1) return `no difference (${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})`;

@@ -39,6 +39,7 @@ function runAll(): void {
   if (values.write && values.filter !== '') throw new Error('--write wants all cases: drop the filter');
   const chosen = cases.filter(({ id, test }) => id.includes(values.filter) && (!smoke || test.smoke === true));
   if (chosen.length === 0) throw new Error(`no case contains ${JSON.stringify(values.filter)}`);
+  const where = environment(`make bench${values.filter === '' ? '' : ` BENCH=${values.filter}`}`);
   const results = chosen.map(({ id }) => {
     const output = execFileSync(process.execPath, [process.argv[1] as string, '--case', id], {
       encoding: 'utf8',
@@ -49,7 +50,6 @@ function runAll(): void {
     return result;
   });
   if (smoke) return;
-  const where = environment(`make bench${values.filter === '' ? '' : ` BENCH=${values.filter}`}`);
   const tables = report(results, where);
   process.stdout.write(`\n${tables}`);
   if (values.json !== undefined) {

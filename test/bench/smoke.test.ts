@@ -5,7 +5,16 @@ import { HEADLINES, SUITES } from '../../bench/suites.ts';
 
 const cases = SUITES.flatMap((suite) => suite.cases.map((each) => ({ id: `${suite.name}/${each.name}`, suite, each })));
 
-const where = { cpu: 'a CPU', cores: 2, platform: 'p', node: 'v1', commit: 'c', date: 'd', command: 'make bench' };
+const where = {
+  cpu: 'a CPU',
+  cores: 2,
+  load: 0.5,
+  platform: 'p',
+  node: 'v1',
+  commit: 'c',
+  date: 'd',
+  command: 'make bench',
+};
 const timing = (medianNs: number) => ({ medianNs, p99Ns: 2 * medianNs, samples: 9 });
 const result = (name: string, native: number, twin: number, low: number, high: number): CaseResult => ({
   suite: 'kernel',
@@ -51,9 +60,9 @@ describe('benchmarks', () => {
 });
 
 describe('the report', () => {
-  test('names the machine, and says so where rounds disagree about who is faster', () => {
+  test('names the machine, and says so where nobody is clearly faster', () => {
     const table = report([result('clear', 100, 250, 2.1, 2.9), result('noise', 100, 101, 0.9, 1.2)], where);
-    expect(table).toContain('a CPU, 2 cores, p, Node v1, commit c, d.');
+    expect(table).toContain('a CPU, 2 cores (load 0.5 at the start), p, Node v1, commit c, d.');
     expect(table).toContain('| clear | 100 / 200 | 250 / 500 | 2.5 (2.1 to 2.9) |');
     expect(table).toContain('| noise | 100 / 200 | 101 / 202 | no difference (0.90 to 1.20) |');
   });
