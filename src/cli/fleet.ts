@@ -11,8 +11,12 @@ export interface FleetOptions {
   readonly size: number;
   readonly rngSeed: number;
   /** What all nodes have in common. */
-  readonly common: Omit<ClusterOptions, 'name' | 'bind' | 'transport' | 'thread' | 'rngSeed'>;
+  readonly common: Omit<ClusterOptions, 'name' | 'bind' | 'meta' | 'transport' | 'thread' | 'rngSeed'>;
   readonly udp?: 'auto' | 'dgram' | 'batched';
+  /** Names by index; default n1, n2... */
+  readonly names?: readonly string[];
+  /** What each says about itself; default nothing. */
+  readonly metaOf?: (index: number) => string;
 }
 
 /** A node of the fleet, from start to stop. Restarts make a new one in the same place. */
@@ -64,11 +68,12 @@ export class Fleet {
 
   /** Starts the node of this place, again if it was stopped; joins through a node that is up. */
   async startNode(index: number, incarnationSeed = 0): Promise<FleetNode> {
-    const { rngSeed, common } = this.#options;
+    const { rngSeed, common, metaOf } = this.#options;
     const name = this.nameOf(index);
     const cluster = await Cluster.start({
       ...common,
       name,
+      meta: metaOf?.(index) ?? '',
       bind: this.#hostPort(index),
       seeds: this.#seedsFor(index),
       thread: 'inline',
@@ -84,6 +89,8 @@ export class Fleet {
   }
 
   nameOf(index: number): string {
+    const given = this.#options.names?.[index];
+    if (given !== undefined) return given;
     return `n${String(index + 1).padStart(String(this.size).length, '0')}`;
   }
 
@@ -99,6 +106,12 @@ export class Fleet {
   async kill(node: FleetNode): Promise<void> {
     this.#running.delete(node.name);
     await node.cluster.stop();
+  }
+
+  /** Lets a node say goodbye and stop. */
+  async leave(node: FleetNode): Promise<void> {
+    this.#running.delete(node.name);
+    await node.cluster.leave();
   }
 
   isRunning(name: string): boolean {

@@ -146,9 +146,12 @@ export async function rumor(show: Show, measured: Measured): Promise<void> {
     dim(`  ${padLeft('time', 9)}  ${padLeft('theory', 7)} ${padLeft('measured', 9)}   members that know (┃ theory)`),
   );
   const timesMs: number[] = [0];
+  const heard = new Set<string>();
   const fromMs = performance.now();
-  const forget = fleet.listen((_, event, subject) => {
-    if (event === 'message' && subject === origin.name) timesMs.push(performance.now() - fromMs);
+  const forget = fleet.listen((node, event, subject) => {
+    if (event !== 'message' || subject !== origin.name || heard.has(node.name)) return;
+    heard.add(node.name);
+    timesMs.push(performance.now() - fromMs);
   });
   await origin.cluster.broadcast('the kettle is on');
   const row = (ms: number, reached: number): string => {
