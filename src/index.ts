@@ -4,6 +4,7 @@ export type { EventBuffer } from './cluster/event-buffer.ts';
 export type { ClusterEvent, ClusterEventMap, ClusterEventName, Conflict, Message } from './cluster/events.ts';
 export type { Logger } from './cluster/logger.ts';
 export type { Member, MemberStatus } from './cluster/member.ts';
+export { type MemberHandle, MemberReader } from './cluster/member-reader.ts';
 export type { ClusterOptions, ProfileName, Tuning } from './cluster/options.ts';
 export type { ClusterStats } from './cluster/stats.ts';
 export type { EngineConfig } from './protocol/config.ts';

@@ -24,7 +24,7 @@
 
 #define HEARSAY_HEADER(X) \
   X(magic, 0) X(layoutVersion, 4) X(kernelId, 8) X(capacity, 12) X(live, 16) X(flags, 20) X(prng, 24)                 \
-  X(byteLength, 40) X(seq, 44) X(changeCount, 48)
+  X(byteLength, 40) X(seq, 44) X(changeCount, 48) X(home, 52)
 
 #define HEARSAY_INTERNER(X) \
   X(bucketCount, 64) X(heapBytes, 68) X(heapTop, 72) X(freeId, 76) X(idTop, 80) X(hashSeed, 84) X(headsOffset, 128)   \

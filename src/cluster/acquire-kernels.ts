@@ -9,6 +9,9 @@ import type { HostSettings } from './options.ts';
  */
 const ofThread = new Map<string, Pick<EngineKernels, 'codec' | 'stateCodec' | 'names' | 'profiles'>>();
 
+/** First room in shared memory: about 200 KiB. Each growth has to be told to the readers, so most clusters should never grow. */
+const SHARED_MEMBERS = 1024;
+
 /** Kernels for one engine: all its own in shared memory when other threads read them, else the thread's and a table and queue of its own. */
 export function acquireKernels(
   settings: HostSettings,
@@ -19,7 +22,7 @@ export function acquireKernels(
   const backend = { name: chosen.name, reason: chosen.reason };
   const deadReclaimMs = settings.tuning.deadNodeReclaimMs ?? 0;
   const options = { rngSeed: settings.rngSeed, shared, defaultPort: port, deadReclaimMs };
-  if (shared) return { kernels: chosen.createEngineKernels(options), backend };
+  if (shared) return { kernels: chosen.createEngineKernels({ ...options, maxMembers: SHARED_MEMBERS }), backend };
   const kernels = chosen.createEngineKernels({ ...options, ...ofThread.get(chosen.name) });
   const { codec, stateCodec, names, profiles } = kernels;
   ofThread.set(chosen.name, { codec, stateCodec, names, profiles });

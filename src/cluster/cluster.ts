@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { STATUS } from '../kernels/contract.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import { formatAddress } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
@@ -10,6 +10,7 @@ import { startInline } from './inline-link.ts';
 import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { type Member, toMember } from './member.ts';
+import type { MemberHandle } from './member-reader.ts';
 import { type ClusterOptions, type HostSettings, resolveOptions } from './options.ts';
 import type { ClusterStats } from './stats.ts';
 import { WorkerLink } from './worker-link.ts';
@@ -21,6 +22,8 @@ const EVENT_BUFFER_DEFAULT = 1024;
 export interface LeaveOptions {
   /** Give up waiting for the news to spread after this long, ms. Default 5000. The node stops in any case. */
   readonly timeoutMs?: number;
+  /** Stay and answer probes for this long after the news went out, ms, so that members who hear it late do not suspect us first. Default 0. */
+  readonly lingerMs?: number;
 }
 
 /**
@@ -112,6 +115,16 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   members(options: { readonly all?: boolean } = {}): readonly Member[] {
     const all = this.#all();
     return options.all ? all : all.filter((member) => member.status === 'alive' || member.status === 'suspect');
+  }
+
+  /**
+   * For other threads that want to read the members (MemberReader). Throws ERR_ARGUMENT_INVALID on thread 'inline', whose members are not
+   * in shared memory.
+   */
+  get memberHandle(): MemberHandle {
+    const { arenas } = this.#require();
+    if (!arenas) throw new HearsayError('ERR_ARGUMENT_INVALID', "memberHandle: expected a cluster on thread 'worker', this one runs inline");
+    return { name: this.name, arenas };
   }
 
   /** One member by name, whatever its status; undefined when it is not (or no longer) known. */
@@ -206,6 +219,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   async leave(options: LeaveOptions = {}): Promise<void> {
     if (this.#stopping) return this.#stopping;
     await this.#call('leave', options.timeoutMs ?? BROADCAST_TIMEOUT_MS);
+    if (options.lingerMs) await delay(options.lingerMs);
     await this.stop();
   }
 
@@ -256,7 +270,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
         this.#logger.error({ cluster: this.name, err: error }, error.message);
         this.emit('error', error);
       },
-      arenas: () => undefined,
+      arenas: (arenas) => this.emit('handle', { name: this.name, arenas }),
     };
   }
 
@@ -333,7 +347,3 @@ function aborted(signal: AbortSignal): HearsayError {
   return new HearsayError('ERR_ABORTED', 'the start of the cluster was aborted', { cause: signal.reason });
 }
 
-/** True for members that count as members: alive or suspect. */
-export function isPresent(info: MemberInfo): boolean {
-  return info.status === STATUS.alive || info.status === STATUS.suspect;
-}

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Member } from './member.ts';
+import type { MemberHandle } from './member-reader.ts';
 
 /** A message from another member's program. */
 export interface Message {
@@ -40,6 +41,8 @@ export interface ClusterEventMap {
   /** A stalled member's application thread runs again. */
   resume: [member: Member];
   conflict: [conflict: Conflict];
+  /** The shared memory of the members was replaced by a bigger one: pass the handle on to other threads that read it (MemberReader). */
+  handle: [handle: MemberHandle];
   /** An operational error; its `code` is stable (docs/errors.md). */
   error: [error: Error];
 }

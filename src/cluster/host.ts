@@ -122,6 +122,7 @@ export class ClusterHost {
       profiles: profiles.arena,
       rowsOffset: table.rowsOffset,
       orderOffset: table.orderOffset,
+      home: table.u32[HEADER.home / 4] as number,
     };
   }
 
@@ -242,11 +243,9 @@ export class ClusterHost {
 
   #publishArenas(): void {
     if (!this.#shared) return;
-    const { table, names, profiles } = this.#kernels;
-    const known = this.#arenas;
-    if (known && known.table === table.arena && known.names === names.arena && known.profiles === profiles.arena)
-      return;
-    const isFirst = known === undefined;
+    const home = this.#kernels.table.u32[HEADER.home / 4] as number;
+    if (this.#arenas?.home === home) return;
+    const isFirst = this.#arenas === undefined;
     this.#arenas = this.arenas();
     if (!isFirst) this.#sink.arenas(this.#arenas);
   }

@@ -6,6 +6,7 @@ import type { HostHooks, HostSettings } from './options.ts';
 /** A host on the caller's own thread: no crossing, no protection from a busy event loop. */
 class InlineLink implements HostLink {
   readonly hello: HostHello;
+  readonly arenas = undefined;
   readonly #host: ClusterHost;
 
   constructor(host: ClusterHost, hello: HostHello) {

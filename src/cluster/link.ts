@@ -45,6 +45,8 @@ export interface HostLink {
   readonly hello: HostHello;
   call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']>;
   members(): readonly MemberInfo[];
+  /** Shared memory with the members; undefined when they are not shared. */
+  readonly arenas: SharedArenas | undefined;
   /** Releases the thread or timers behind the link after 'stop' was answered. */
   close(): Promise<void>;
 }

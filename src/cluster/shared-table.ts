@@ -12,6 +12,8 @@ export interface SharedArenas {
   /** Section offsets of the table arena. */
   readonly rowsOffset: number;
   readonly orderOffset: number;
+  /** HEADER.home of the table when this was made. */
+  readonly home: number;
 }
 
 /** Attempts before a reader settles for its previous snapshot. Each costs one look at the sequence word. */
@@ -42,6 +44,11 @@ export class SharedTableReader {
     this.#changeCount = -1;
   }
 
+  /** True once the engine went on in bigger arenas: what is read here has stopped changing. */
+  get isStale(): boolean {
+    return Atomics.load(this.#header, HEADER.home / 4) !== this.#arenas.home;
+  }
+
   /** All rows in the order of the probe list, dead and left ones included. */
   read(): readonly MemberInfo[] {
     const seqWord = HEADER.seq / 4;
@@ -49,6 +56,7 @@ export class SharedTableReader {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const before = Atomics.load(this.#header, seqWord);
       if (before & 1) continue;
+      if (this.isStale) return this.#members;
       const changeCount = Atomics.load(this.#header, changeWord);
       if (changeCount === this.#changeCount) return this.#members;
       const copy = this.#copy();

@@ -28,6 +28,7 @@ const BEATS_PER_STALL = 4;
 /** A host in a thread of its own. */
 export class WorkerLink implements HostLink {
   readonly hello: HostHello;
+  arenas: SharedArenas;
   readonly #worker: Worker;
   readonly #reader: SharedTableReader;
   readonly #sink: HostSink;
@@ -45,6 +46,7 @@ export class WorkerLink implements HostLink {
   ) {
     this.#worker = worker;
     this.hello = hello;
+    this.arenas = arenas;
     this.#reader = new SharedTableReader(arenas);
     this.#sink = sink;
     this.#beatTimer = beatTimer;
@@ -123,7 +125,9 @@ export class WorkerLink implements HostLink {
         this.#settle(message.id)?.reject(revive(message.error));
         break;
       case 'arenas':
+        this.arenas = message.arenas;
         this.#reader.replace(message.arenas);
+        this.#sink.arenas(message.arenas);
         break;
       default:
         deliverEarly(message, this.#sink);

@@ -31,6 +31,8 @@ export const HEADER = {
   seq: 44,
   /** Raised whenever a row changed in a way a reader can see. */
   changeCount: 48,
+  /** Member table only: raised when the table or one of its interners went on in another arena, in the old table too. */
+  home: 52,
 } as const;
 export const HEADER_BYTES = 64;
 

@@ -1,5 +1,5 @@
 import { grownInternerArena } from '../kernels/arenas/interner.ts';
-import { grownMemberTableArena } from '../kernels/arenas/member-table.ts';
+import { grownMemberTableArena, raiseHome } from '../kernels/arenas/member-table.ts';
 import {
   CHANGE_FLAG,
   CHANGE_KIND,
@@ -58,7 +58,9 @@ export class Membership {
       const need = table.u32[TABLE.need >>> 2] as number;
       // A full list of changes has been read by now, so merging goes on; anything else must grow first.
       if (need === NEED.out && used > 0) continue;
-      if (!this.#grow(need)) {
+      const before = table.u32;
+      if (this.#grow(need)) raiseHome(before, table.u32);
+      else {
         const record = codec.recordsOffset + at * RECORD.stride;
         codec.u8[record + RECORD.flags] = (codec.u8[record + RECORD.flags] as number) | RECORD_FLAG.refused;
         this.#context.stats.refusedByMembersMax++;

@@ -142,3 +142,13 @@ export function grownMemberTableArena(old: Arena, options: GrownMemberTableArena
   target.set(source.subarray(from.slotOfOffset, from.slotOfOffset + from.nameCapacity * 4), to.slotOfOffset);
   return arena;
 }
+
+/**
+ * Tells readers on other threads that the table, or an interner that its rows refer to, went on in another arena: what
+ * they hold has stopped changing. `before` and `after` are views of the table's arena, the same one when only an interner grew.
+ * Called before a row can refer to anything that is not in the old arenas.
+ */
+export function raiseHome(before: Uint32Array, after: Uint32Array): void {
+  const home = Atomics.add(before, HEADER.home / 4, 1) + 1;
+  if (after !== before) Atomics.store(after, HEADER.home / 4, home);
+}
