@@ -57,7 +57,8 @@ export class Acceptor {
   #ping(message: Uint8Array): Uint8Array | undefined {
     const { self, stats } = this.#context;
     const ping = decodeMessage(message);
-    if (typeof ping === 'number' || ping.type !== 'ping') return this.#refuse(typeof ping === 'number' ? ping : REJECT.malformed);
+    if (typeof ping === 'number' || ping.type !== 'ping')
+      return this.#refuse(typeof ping === 'number' ? ping : REJECT.malformed);
     if (ping.node.length > 0 && !bytesEqual(ping.node, self.name)) {
       stats.pingsForOthers++;
       return undefined;

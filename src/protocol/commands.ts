@@ -27,8 +27,6 @@ export interface CommandParts {
   readonly pushPull: PushPull;
   readonly sequences: Sequences;
   readonly streams: Streams;
-  /** Applies our own alive message at the next incarnation. */
-  readonly announce: (nowMs: number) => void;
   /** Bytes that label and encryption add to a packet. */
   readonly overheadBytes: () => number;
 }
@@ -63,10 +61,12 @@ export class Commands {
       finish();
     }
     for (const address of addresses) {
-      this.#parts.pushPull.exchange(nowMs, { ip: address.ip.slice(), port: address.port }, true, (error) => {
+      this.#parts.pushPull.exchange(nowMs, { ip: address.ip.slice(), port: address.port }, true, (atMs, error) => {
         if (error === undefined) joined++;
         else problems.push(error);
-        if (--pending === 0) finish();
+        if (--pending > 0) return;
+        if (joined > 0) this.#parts.pushPull.joined(atMs);
+        finish();
       });
     }
     return request;
@@ -88,7 +88,10 @@ export class Commands {
 
   setMeta(nowMs: number, meta: Uint8Array): number {
     if (meta.length > META_BYTES_MAX) {
-      throw new HearsayError('ERR_META_TOO_LARGE', `meta: expected at most ${META_BYTES_MAX} bytes, got ${meta.length}`);
+      throw new HearsayError(
+        'ERR_META_TOO_LARGE',
+        `meta: expected at most ${META_BYTES_MAX} bytes, got ${meta.length}`,
+      );
     }
     const request = ++this.#lastRequest;
     if (this.#hasLeft) {
@@ -96,7 +99,7 @@ export class Commands {
       return request;
     }
     this.#context.self.meta = meta.slice();
-    this.#announced(request, () => this.#parts.announce(nowMs));
+    this.#announced(request, () => this.#parts.membership.announce(nowMs));
     return request;
   }
 

@@ -1,10 +1,10 @@
 import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
-import { BLOCK_BYTES_MAX, HEADER, QUEUE, QUEUE_ITEM, RECORD } from '../kernels/layout.ts';
 import { EXT, LANE, MESSAGE, type PacketCodec, PICK } from '../kernels/contract.ts';
+import { BLOCK_BYTES_MAX, HEADER, QUEUE, QUEUE_ITEM, RECORD } from '../kernels/layout.ts';
+import { textOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { encodeAlive, encodeDead, encodeSuspect } from '../wire/messages.ts';
 import { encodeRumor, parseRumor, RUMOR_ID_BYTES, RUMOR_ORIGIN_BYTES_MAX, rumorPrefixBytes } from '../wire/rumor.ts';
-import { textOf } from '../util/bytes.ts';
 import type { Context } from './context.ts';
 import { largestNews, type Outbox, SEND } from './outbox.ts';
 import { SeenSet } from './seen-set.ts';
@@ -101,7 +101,9 @@ export class Dissemination {
   announceSelf(token: number): void {
     const { roster } = this.#context;
     const slot = roster.selfSlot;
-    this.#stage(roster.nameId(slot), LANE.membership, token, 0, (out, to) => this.encodeOwnAlive(out, to, roster.incarnation(slot)));
+    this.#stage(roster.nameId(slot), LANE.membership, token, 0, (out, to) =>
+      this.encodeOwnAlive(out, to, roster.incarnation(slot)),
+    );
   }
 
   /** Our alive message at an incarnation. */
@@ -206,7 +208,13 @@ export class Dissemination {
     queue.rehome(grownBroadcastQueueArena(queue.arena, { capacity, heapBytes: (heap + 7) & ~7 }));
   }
 
-  #stage(key: number, lane: number, token: number, prefix: number, encode: (out: Uint8Array, at: number) => number): void {
+  #stage(
+    key: number,
+    lane: number,
+    token: number,
+    prefix: number,
+    encode: (out: Uint8Array, at: number) => number,
+  ): void {
     const { queue } = this.#context.kernels;
     const itemCapacity = queue.u32[QUEUE.inItemCapacity >>> 2] as number;
     if (this.#staged >= itemCapacity || this.#inTop + BLOCK_BYTES_MAX > queue.inBytes) this.flush();

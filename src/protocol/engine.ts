@@ -1,18 +1,17 @@
-import { type EngineKernels, MERGE_FLAG } from '../kernels/contract.ts';
-import { CODEC, HEADER, PACKET, QUEUE, TABLE } from '../kernels/layout.ts';
+import type { EngineKernels } from '../kernels/contract.ts';
+import { HEADER, QUEUE, TABLE } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import { assert } from '../util/assert.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { Prng, sfc32Seed } from '../util/prng.ts';
-import { systemNonces } from '../wire/crypto.ts';
-import { labelBytes } from '../wire/label.ts';
-import { PacketSeal, type SealOptions } from '../wire/packet.ts';
+import { PacketSeal } from '../wire/packet.ts';
 import { type StreamReader, StreamSeal } from '../wire/stream.ts';
 import { Acceptor } from './acceptor.ts';
 import { Awareness } from './awareness.ts';
 import { Commands } from './commands.ts';
 import { type EngineConfig, validateConfig } from './config.ts';
 import type { Context } from './context.ts';
+import { mixedSeed, sealOptionsOf } from './derived.ts';
 import { Dissemination } from './dissemination.ts';
 import { Gate } from './gate.ts';
 import { Inbox } from './inbox.ts';
@@ -121,16 +120,30 @@ export class GossipEngine {
     this.#pushPull = new PushPull(context, this.#membership, this.#streams, gate);
     this.#acceptor = new Acceptor(context, this.#pushPull);
     this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences);
-    this.#prober = new Prober(context, this.#membership, this.#news, this.#outbox, this.#sequences, (_, to, ping, seqNo, deadlineMs, report) =>
-      this.#streams.start({
-        to,
-        expectsReply: true,
-        deadlineMs,
-        message: () => ping,
-        finish: (__, reply) => report(reply !== undefined && ackSeqNo(reply) === seqNo),
-      }),
+    this.#prober = new Prober(
+      context,
+      this.#membership,
+      this.#news,
+      this.#outbox,
+      this.#sequences,
+      (_, to, ping, seqNo, deadlineMs, report) =>
+        this.#streams.start({
+          to,
+          expectsReply: true,
+          deadlineMs,
+          message: () => ping,
+          finish: (__, reply) => report(reply !== undefined && ackSeqNo(reply) === seqNo),
+        }),
     );
-    this.#inbox = new Inbox(context, this.#packetSeal, gate, this.#membership, this.#news, this.#responder, this.#sequences);
+    this.#inbox = new Inbox(
+      context,
+      this.#packetSeal,
+      gate,
+      this.#membership,
+      this.#news,
+      this.#responder,
+      this.#sequences,
+    );
     this.#commands = new Commands({
       context,
       membership: this.#membership,
@@ -140,7 +153,6 @@ export class GossipEngine {
       pushPull: this.#pushPull,
       sequences: this.#sequences,
       streams: this.#streams,
-      announce: (nowMs) => this.#announce(nowMs),
       overheadBytes,
     });
   }
@@ -152,7 +164,7 @@ export class GossipEngine {
     assert(!this.#hasStarted, 'start() is called once');
     this.#hasStarted = true;
     this.#advance(nowMs);
-    this.#announce(nowMs);
+    this.#membership.announce(nowMs);
     this.#kernels.table.setOwnExt(this.#self.ext);
     this.#prober.start(nowMs);
     this.#news.start(nowMs);
@@ -215,7 +227,8 @@ export class GossipEngine {
   /** Does whatever is due. Calling it early, or for nothing, is harmless. */
   handleTimeout(nowMs: number): void {
     this.#advance(nowMs);
-    for (let timer = this.#timers.pop(nowMs); timer !== undefined; timer = this.#timers.pop(nowMs)) this.#fire(nowMs, timer);
+    for (let timer = this.#timers.pop(nowMs); timer !== undefined; timer = this.#timers.pop(nowMs))
+      this.#fire(nowMs, timer);
   }
 
   // What we are asked to do
@@ -328,7 +341,9 @@ export class GossipEngine {
   }
 
   /** Running suspicion of a member: confirmations had and wanted, and when it ends. */
-  suspicion(name: string): { confirmations: number; wanted: number; deadlineMs: number; minMs: number; maxMs: number } | undefined {
+  suspicion(
+    name: string,
+  ): { confirmations: number; wanted: number; deadlineMs: number; minMs: number; maxMs: number } | undefined {
     const found = this.#membership.suspicion(this.#roster.find(bytesOf(name)));
     if (found === undefined) return undefined;
     const { confirmations, wanted, deadlineMs, minMs, maxMs } = found;
@@ -361,21 +376,6 @@ export class GossipEngine {
     this.#nowMs = nowMs;
   }
 
-  /** Our own alive message at the next incarnation goes through the same table as everybody's. */
-  #announce(nowMs: number): void {
-    const { codec, table } = this.#kernels;
-    const incarnation = (table.u32[TABLE.incarnation >>> 2] as number) + 1;
-    const end = this.#news.encodeOwnAlive(codec.u8, codec.inboxOffset, incarnation);
-    const at = codec.packetsOffset >>> 2;
-    codec.u32[at + (PACKET.offset >>> 2)] = codec.inboxOffset;
-    codec.u32[at + (PACKET.length >>> 2)] = end - codec.inboxOffset;
-    codec.u32[CODEC.inboxTop >>> 2] = end - codec.inboxOffset;
-    const records = codec.index(1);
-    assert(records === 1, 'our own alive message is valid');
-    this.#membership.merge(nowMs, codec, 0, records, MERGE_FLAG.bootstrap);
-    assert(this.#roster.selfSlot >= 0, 'our own alive message made us a member');
-  }
-
   #fire(nowMs: number, timer: Timer): void {
     switch (timer.kind) {
       case TIMER.probeTick:
@@ -400,35 +400,23 @@ export class GossipEngine {
         this.#responder.relayEnded(timer.subject);
         break;
       case TIMER.suspicion:
-        this.#membership.suspicionEnded(nowMs, timer.subject, timer.token, nowMs - timer.dueMs, this.config.probeTimeoutMs);
+        this.#membership.suspicionEnded(
+          nowMs,
+          timer.subject,
+          timer.token,
+          nowMs - timer.dueMs,
+          this.config.probeTimeoutMs,
+        );
         break;
       case TIMER.pingEnd:
         this.#commands.pingEnded(nowMs, timer.subject);
+        break;
+      case TIMER.earlyExchange:
+        this.#pushPull.early(nowMs);
         break;
       case TIMER.streamEnd:
         this.#streams.finish(nowMs, timer.subject, undefined, 'timed out');
         break;
     }
   }
-}
-
-/** Members that are given the same seed must not do the same things at the same time. FNV-1a of the name over the seed. */
-function mixedSeed(rngSeed: number, name: string): number {
-  let hash = 0x811c9dc5 ^ rngSeed;
-  for (const byte of bytesOf(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
-
-function sealOptionsOf(config: EngineConfig, { codec }: EngineKernels): SealOptions {
-  return {
-    keyring: config.keyring,
-    label: labelBytes(config.label),
-    protocolVersion: config.protocolVersion,
-    verifyIncoming: config.verifyIncoming,
-    verifyOutgoing: config.verifyOutgoing,
-    compression: config.compression,
-    skipInboundLabelCheck: config.skipInboundLabelCheck,
-    nonces: config.nonces ?? systemNonces(),
-    compress: (source, out) => codec.compress(source, out),
-  };
 }

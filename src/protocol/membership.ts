@@ -4,13 +4,15 @@ import {
   CHANGE_FLAG,
   CHANGE_KIND,
   EXT,
+  type Interner,
+  MERGE_FLAG,
   MESSAGE,
   NEED,
-  type Interner,
   type PacketCodec,
   STATUS,
 } from '../kernels/contract.ts';
-import { CHANGE, HEADER, INTERNER, NO_RECORD, RECORD, RECORD_FLAG, TABLE } from '../kernels/layout.ts';
+import { CHANGE, CODEC, HEADER, INTERNER, NO_RECORD, PACKET, RECORD, RECORD_FLAG, TABLE } from '../kernels/layout.ts';
+import { assert } from '../util/assert.ts';
 import { textOf } from '../util/bytes.ts';
 import type { Context } from './context.ts';
 import { type Dissemination, viewOf } from './dissemination.ts';
@@ -66,6 +68,22 @@ export class Membership {
         this.#context.stats.refusedByMembersMax++;
       }
     }
+  }
+
+  /** Our own alive message, at the next incarnation, goes through the same table as everybody's. */
+  announce(nowMs: number): void {
+    const { kernels, roster } = this.#context;
+    const { codec, table } = kernels;
+    const incarnation = (table.u32[TABLE.incarnation >>> 2] as number) + 1;
+    const end = this.#news.encodeOwnAlive(codec.u8, codec.inboxOffset, incarnation);
+    const at = codec.packetsOffset >>> 2;
+    codec.u32[at + (PACKET.offset >>> 2)] = codec.inboxOffset;
+    codec.u32[at + (PACKET.length >>> 2)] = end - codec.inboxOffset;
+    codec.u32[CODEC.inboxTop >>> 2] = end - codec.inboxOffset;
+    const records = codec.index(1);
+    assert(records === 1, 'our own alive message is valid');
+    this.merge(nowMs, codec, 0, records, MERGE_FLAG.bootstrap);
+    assert(roster.selfSlot >= 0, 'our own alive message made us a member');
   }
 
   /** Our own verdict on a member: MESSAGE.suspect or MESSAGE.dead at an incarnation; dead about ourselves is a leave. */
@@ -178,7 +196,10 @@ export class Membership {
     this.#emitMember((this.#context.roster.ext(slot) & EXT.stalled) !== 0 ? 'stall' : 'resume', slot);
   }
 
-  #emitMember(type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' | 'stall' | 'resume', slot: number): void {
+  #emitMember(
+    type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' | 'stall' | 'resume',
+    slot: number,
+  ): void {
     this.#context.emit({ type, member: this.#context.roster.info(slot) });
   }
 
@@ -234,7 +255,9 @@ export class Membership {
     const { config, kernels, roster } = this.#context;
     const { table, names, profiles } = kernels;
     if (need === NEED.out) {
-      table.rehome(grownMemberTableArena(table.arena, { outCapacity: 2 * (table.u32[TABLE.outCapacity >>> 2] as number) }));
+      table.rehome(
+        grownMemberTableArena(table.arena, { outCapacity: 2 * (table.u32[TABLE.outCapacity >>> 2] as number) }),
+      );
       return true;
     }
     if (roster.count >= config.membersMax) return false;
@@ -259,6 +282,9 @@ function grow(interner: Interner): void {
   const heapBytes = u32[INTERNER.heapBytes >>> 2] as number;
   const isFull = (u32[HEADER.live >>> 2] as number) >= capacity;
   interner.rehome(
-    grownInternerArena(interner.arena, isFull ? { capacity: 2 * capacity, heapBytes: 2 * heapBytes } : { heapBytes: 2 * heapBytes }),
+    grownInternerArena(
+      interner.arena,
+      isFull ? { capacity: 2 * capacity, heapBytes: 2 * heapBytes } : { heapBytes: 2 * heapBytes },
+    ),
   );
 }

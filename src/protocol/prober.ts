@@ -26,7 +26,14 @@ const STAGE = {
 } as const;
 
 /** Opens a stream ping; `report` hears whether the right ack came. */
-export type StreamPing = (nowMs: number, to: Address, ping: Uint8Array, seqNo: number, deadlineMs: number, report: (ok: boolean) => void) => void;
+export type StreamPing = (
+  nowMs: number,
+  to: Address,
+  ping: Uint8Array,
+  seqNo: number,
+  deadlineMs: number,
+  report: (ok: boolean) => void,
+) => void;
 
 /** One probe of one member (protocol §11.2). */
 class Probe implements Waiting {
@@ -49,7 +56,15 @@ class Probe implements Waiting {
   isAckedByStream = false;
   isDeferred = false;
 
-  constructor(prober: Prober, slot: number, nameId: number, incarnation: number, nowMs: number, periodMs: number, request: number) {
+  constructor(
+    prober: Prober,
+    slot: number,
+    nameId: number,
+    incarnation: number,
+    nowMs: number,
+    periodMs: number,
+    request: number,
+  ) {
     this.prober = prober;
     this.slot = slot;
     this.nameId = nameId;
@@ -136,7 +151,10 @@ export class Prober {
   probe(nowMs: number, slot: number, request: number): void {
     const { awareness, config, roster, stats, timers } = this.#context;
     if (!roster.hasAddress(slot)) return;
-    const periodMs = scaledProbeIntervalMs(Math.max(config.probeIntervalMs, config.probeTimeoutMs + 1), awareness.score);
+    const periodMs = scaledProbeIntervalMs(
+      Math.max(config.probeIntervalMs, config.probeTimeoutMs + 1),
+      awareness.score,
+    );
     const probe = new Probe(this, slot, roster.nameId(slot), roster.incarnation(slot), nowMs, periodMs, request);
     probe.seqNo = this.#sequences.take(probe);
     this.#probes.set(probe.seqNo, probe);
@@ -153,7 +171,11 @@ export class Prober {
     stats.probesAcked++;
     if (probe.stage === STAGE.direct) {
       if (config.probeEvents && this.#isSameMember(probe)) {
-        this.#context.emit({ type: 'probe', member: this.#context.roster.info(probe.slot), rttMs: nowMs - probe.startMs });
+        this.#context.emit({
+          type: 'probe',
+          member: this.#context.roster.info(probe.slot),
+          rttMs: nowMs - probe.startMs,
+        });
       }
     } else stats.probesAckedIndirectly++;
     this.#succeed(nowMs, probe);

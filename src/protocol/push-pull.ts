@@ -5,7 +5,7 @@ import type { Address } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
 import { decodeMessage } from '../wire/decode.ts';
 import { encodePushPullHeader } from '../wire/messages.ts';
-import { parsePushPull, type PushPullHead } from '../wire/stream-body.ts';
+import { type PushPullHead, parsePushPull } from '../wire/stream-body.ts';
 import type { Context } from './context.ts';
 import { viewOf } from './dissemination.ts';
 import type { Gate } from './gate.ts';
@@ -19,8 +19,13 @@ import { VersionCheck } from './versions.ts';
 
 /** Room for the type byte and header of a push/pull. */
 const HEADER_BYTES_MAX = 64;
+/** Stands in for the protocol period where nothing is probed. */
+const EARLY_PERIOD_MS = 1000;
 /** Node states looked at in one go: bounds the memory that a long list takes beside its own bytes. */
 const CHUNK_NODES_MAX = 16384;
+
+/** How an exchange ended: the error if it failed, and how many members were alive before it. */
+export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
 
 /** Full state exchange (protocol §7.6, §14.2). */
 export class PushPull {
@@ -28,6 +33,9 @@ export class PushPull {
   readonly #membership: Membership;
   readonly #streams: Streams;
   readonly #gate: Gate;
+  /** Early exchanges since the last join, and the timer of the next. */
+  #earlyStep = 0;
+  #earlyToken = 0;
   #out = new Uint8Array(4096);
 
   constructor(context: Context, membership: Membership, streams: Streams, gate: Gate) {
@@ -47,17 +55,48 @@ export class PushPull {
 
   /** Exchanges state with one random member. */
   tick(nowMs: number): void {
-    const { kernels, roster, timers } = this.#context;
-    timers.schedule(nowMs + this.#intervalMs(), TIMER.pushPullTick, 0);
+    this.#context.timers.schedule(nowMs + this.#intervalMs(), TIMER.pushPullTick, 0);
+    this.#exchangeWithAnyone(nowMs, () => {});
+  }
+
+  /** A join worked: a few exchanges follow soon, as long as they teach us members (protocol §14.4). */
+  joined(nowMs: number): void {
+    this.#earlyStep = 0;
+    this.#scheduleEarly(nowMs);
+  }
+
+  /** One of the exchanges after a join. */
+  early(nowMs: number): void {
+    const { roster } = this.#context;
+    this.#earlyToken = 0;
+    this.#exchangeWithAnyone(nowMs, (atMs, error, aliveBefore) => {
+      if (error !== undefined || roster.aliveCount <= aliveBefore) return;
+      this.#earlyStep++;
+      this.#scheduleEarly(atMs);
+    });
+  }
+
+  #scheduleEarly(nowMs: number): void {
+    const { config, prng, timers } = this.#context;
+    const periodMs = config.probeIntervalMs > 0 ? config.probeIntervalMs : EARLY_PERIOD_MS;
+    const delayMs = Math.floor(periodMs * 2 ** this.#earlyStep * (0.5 + prng.unit()));
+    timers.cancel(this.#earlyToken);
+    this.#earlyToken = 0;
+    if (config.pushPullIntervalMs === 0 || delayMs >= this.#intervalMs()) return;
+    this.#earlyToken = timers.schedule(nowMs + delayMs, TIMER.earlyExchange, 0);
+  }
+
+  #exchangeWithAnyone(nowMs: number, report: ExchangeReport): void {
+    const { kernels, roster } = this.#context;
     const { table } = kernels;
     if (!roster.hasCompany || table.sample(nowMs, 1, PICK.alive, 0, -1) === 0) return;
     const slot = table.u32[table.picksOffset >>> 2] as number;
-    this.exchange(nowMs, roster.address(slot), false, () => {});
+    this.exchange(nowMs, roster.address(slot), false, report);
   }
 
   /** Opens an exchange with an address; `report` hears how it ended. */
-  exchange(nowMs: number, to: Address, join: boolean, report: (error: string | undefined) => void): void {
-    const { config, stats } = this.#context;
+  exchange(nowMs: number, to: Address, join: boolean, report: ExchangeReport): void {
+    const { config, roster, stats } = this.#context;
     stats.pushPullsStarted++;
     this.#streams.start({
       to,
@@ -66,9 +105,10 @@ export class PushPull {
       // A copy: the driver writes it while later exchanges are encoded.
       message: () => this.encode(join).slice(),
       finish: (atMs, reply, error) => {
+        const aliveBefore = roster.aliveCount;
         const problem = reply === undefined ? error : this.merge(atMs, reply, join);
         if (problem !== undefined) stats.pushPullsFailed++;
-        report(problem);
+        report(atMs, problem, aliveBefore);
       },
     });
   }
@@ -206,11 +246,7 @@ interface Chunk {
   readonly left: number;
 }
 
-function memberOf(
-  codec: Parameters<typeof viewOf>[0],
-  at: number,
-  status: number,
-): Parameters<MergeFilter>[0][number] {
+function memberOf(codec: Parameters<typeof viewOf>[0], at: number, status: number): Parameters<MergeFilter>[0][number] {
   return {
     name: textOf(viewOf(codec, at + RECORD.nameOffset)),
     address: {

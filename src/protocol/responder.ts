@@ -100,7 +100,10 @@ export class Responder {
     }
     const at = codec.recordsOffset + record * RECORD.stride;
     const port = (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8);
-    const target: Address = { ip: viewOf(codec, at + RECORD.ipOffset).slice(), port: port === 0 ? self.address.port : port };
+    const target: Address = {
+      ip: viewOf(codec, at + RECORD.ipOffset).slice(),
+      port: port === 0 ? self.address.port : port,
+    };
     const requesterSeqNo = codec.u32[(at + RECORD.number) >>> 2] as number;
     const wantsNack = codec.u8[at + RECORD.nack] !== 0;
     const relay = new Relay(this, copyOf(sourceOf(codec, at, from)), requesterSeqNo, target, wantsNack);

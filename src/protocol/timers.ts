@@ -20,6 +20,8 @@ export const TIMER = {
   pingEnd: 8,
   /** A stream exchange that the driver never reported on. */
   streamEnd: 9,
+  /** An exchange of state ahead of the regular ones, after a join. */
+  earlyExchange: 10,
 } as const;
 export type TimerKind = (typeof TIMER)[keyof typeof TIMER];
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { STATUS } from '../../src/kernels/contract.ts';
 import { lan } from '../../src/protocol/config.ts';
 import { encodeAlive, encodeDead } from '../../src/wire/messages.ts';
-import { Group, pair, text, type TestNode } from '../helpers/pair.ts';
+import { Group, pair, type TestNode, text } from '../helpers/pair.ts';
 
 const VSN = Uint8Array.of(1, 5, 2, 0, 0, 0);
 

@@ -44,7 +44,9 @@ describe('a user message', () => {
   it('to an unknown name, or one too large, is refused with a reason', () => {
     const { group, a } = pair();
     expect(() => a.engine.send(group.nowMs, 'nobody', text('x'), false)).toThrow(/no member is named "nobody"/);
-    expect(() => a.engine.send(group.nowMs, 'b', new Uint8Array(65507), false)).toThrow(/at most 65501 bytes by packet/);
+    expect(() => a.engine.send(group.nowMs, 'b', new Uint8Array(65507), false)).toThrow(
+      /at most 65501 bytes by packet/,
+    );
     expect(() => a.engine.send(group.nowMs, 'b', new Uint8Array(20 * 1048576 + 1), true)).toThrow(/by stream/);
   });
 
@@ -115,7 +117,8 @@ describe('a broadcast', () => {
     let version = 0;
     // Everybody changes its metadata all the time: more news than packets can carry.
     const churn = (): void => {
-      for (const node of nodes) group.act(node, (engine, now) => engine.setMeta(now, text(`v${version}`.padEnd(400, '.'))));
+      for (const node of nodes)
+        group.act(node, (engine, now) => engine.setMeta(now, text(`v${version}`.padEnd(400, '.'))));
       version++;
     };
     churn();
@@ -149,7 +152,12 @@ describe('a broadcast', () => {
     group.act(nodes[0] as TestNode, (engine, now) => engine.broadcast(now, text('one')));
     group.act(nodes[1] as TestNode, (engine, now) => engine.broadcast(now, text('two')));
     group.run(5000);
-    expect((nodes[2] as TestNode).messages().map((message) => message.text).sort()).toEqual(['one', 'two']);
+    expect(
+      (nodes[2] as TestNode)
+        .messages()
+        .map((message) => message.text)
+        .sort(),
+    ).toEqual(['one', 'two']);
   });
 });
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { STATUS } from '../../src/kernels/contract.ts';
 import { lan } from '../../src/protocol/config.ts';
+import { fromHex } from '../../src/util/bytes.ts';
 import { decodeCompound } from '../../src/wire/compound.ts';
 import { decodeMessage, type Message } from '../../src/wire/decode.ts';
 import { encodeAck, encodeIndirectPing, encodePing } from '../../src/wire/messages.ts';
-import { fromHex } from '../../src/util/bytes.ts';
 import { Group, type LinkRule, pair, type TestNode, text } from '../helpers/pair.ts';
 
 const PLAIN = { compression: false, extensions: false } as const;
@@ -94,7 +94,7 @@ describe('a probe', () => {
     const startMs = group.nowMs;
     const request = group.act(a, (engine, now) => engine.forceProbe(now, 'n4'));
     group.until(() => a.done(request) !== undefined, 5000);
-    const nacks = ['n1', 'n2', 'n3'].flatMap((name) => 
+    const nacks = ['n1', 'n2', 'n3'].flatMap((name) =>
       sent(group, name).filter(({ to, message }) => message.type === 'nack' && to === '10.0.0.1:7946'),
     );
     expect(nacks.map(({ atMs }) => atMs - startMs)).toEqual([901, 901, 901]);
@@ -118,11 +118,12 @@ describe('a probe', () => {
 
   it('a late ack is still forwarded after the nack, and ends the probe well', () => {
     const group = new Group();
-    const [a, b, relay] = group.addMany(3, { ...PLAIN, gossipIntervalMs: 0, pushPullIntervalMs: 0, disableTcpPings: true }) as [
-      TestNode,
-      TestNode,
-      TestNode,
-    ];
+    const [a, b, relay] = group.addMany(3, {
+      ...PLAIN,
+      gossipIntervalMs: 0,
+      pushPullIntervalMs: 0,
+      disableTcpPings: true,
+    }) as [TestNode, TestNode, TestNode];
     group.joinAll();
     group.run(500);
     group.rule(cut('n0', 'n1'));
@@ -173,7 +174,11 @@ describe('a probe', () => {
     heal();
     group.trace.length = 0;
     group.act(a, (engine, now) => engine.forceProbe(now, 'n1'));
-    expect(sent(group, 'n0').slice(0, 2).map(({ message }) => message.type)).toEqual(['ping', 'suspect']);
+    expect(
+      sent(group, 'n0')
+        .slice(0, 2)
+        .map(({ message }) => message.type),
+    ).toEqual(['ping', 'suspect']);
     group.run(2);
     expect(a.status('n1')).toBe(STATUS.alive);
     expect(b.engine.stats.refutations).toBeGreaterThan(0);
@@ -208,7 +213,11 @@ describe('acks', () => {
   it('with an unknown number are ignored and counted', () => {
     const { group, a } = pair();
     const out = new Uint8Array(64);
-    group.inject({ ip: Uint8Array.of(10, 0, 0, 2), port: 7946 }, a, out.slice(0, encodeAck(out, 0, { seqNo: 1, payload: null })));
+    group.inject(
+      { ip: Uint8Array.of(10, 0, 0, 2), port: 7946 },
+      a,
+      out.slice(0, encodeAck(out, 0, { seqNo: 1, payload: null })),
+    );
     expect(a.engine.stats.acksUnknown).toBe(1);
   });
 
@@ -216,7 +225,13 @@ describe('acks', () => {
     const group = new Group({ trace: true });
     const a = group.add('a', PLAIN);
     const out = new Uint8Array(256);
-    const ping = { seqNo: 7, node: text('a'), sourceAddr: Uint8Array.of(10, 5, 5, 5), sourcePort: 999, sourceNode: text('x') };
+    const ping = {
+      seqNo: 7,
+      node: text('a'),
+      sourceAddr: Uint8Array.of(10, 5, 5, 5),
+      sourcePort: 999,
+      sourceNode: text('x'),
+    };
     group.inject({ ip: Uint8Array.of(10, 0, 0, 2), port: 1 }, a, out.slice(0, encodePing(out, 0, ping)));
     expect(sent(group, 'a')[0]).toMatchObject({ to: '10.5.5.5:999', message: { type: 'ack', seqNo: 7 } });
   });
@@ -241,14 +256,22 @@ describe('acks', () => {
 
   it('carry the payload of the ping hook, forwarded ones never do', () => {
     const group = new Group({ trace: true });
-    const nodes = group.addMany(3, { ...PLAIN, pingPayload: () => text('payload'), gossipIntervalMs: 0, pushPullIntervalMs: 0, disableTcpPings: true });
+    const nodes = group.addMany(3, {
+      ...PLAIN,
+      pingPayload: () => text('payload'),
+      gossipIntervalMs: 0,
+      pushPullIntervalMs: 0,
+      disableTcpPings: true,
+    });
     group.joinAll();
     group.run(500);
     group.trace.length = 0;
     group.rule(cut('n0', 'n1'));
     const request = group.act(nodes[0] as TestNode, (engine, now) => engine.forceProbe(now, 'n1'));
     group.until(() => (nodes[0] as TestNode).done(request) !== undefined, 5000);
-    const acks = [...sent(group, 'n1'), ...sent(group, 'n2')].flatMap(({ to, message }) => (message.type === 'ack' ? [{ to, message }] : []));
+    const acks = [...sent(group, 'n1'), ...sent(group, 'n2')].flatMap(({ to, message }) =>
+      message.type === 'ack' ? [{ to, message }] : [],
+    );
     const forwarded = acks.filter(({ message }) => message.payload === null);
     expect(forwarded).toHaveLength(1);
     expect(forwarded[0]?.to).toBe('10.0.0.1:7946');

@@ -8,7 +8,13 @@ import { lan } from '../../src/protocol/config.ts';
 import { GossipEngine } from '../../src/protocol/engine.ts';
 import { type Address, formatIp, parseIp } from '../../src/util/address.ts';
 import { bytesOf, textOf, toHex } from '../../src/util/bytes.ts';
-import { encodeAlive, encodeDead, encodeNodeState, encodePushPullHeader, encodeSuspect } from '../../src/wire/messages.ts';
+import {
+  encodeAlive,
+  encodeDead,
+  encodeNodeState,
+  encodePushPullHeader,
+  encodeSuspect,
+} from '../../src/wire/messages.ts';
 
 /**
  * Every case of memberlist's own table of state transitions, replayed whole through the engine: the table before is made by
@@ -75,7 +81,9 @@ interface Case {
   alive_delegate?: boolean;
 }
 
-const { cases } = JSON.parse(readFileSync(new URL('../vectors/state-machine.json', import.meta.url), 'utf8')) as { cases: Case[] };
+const { cases } = JSON.parse(readFileSync(new URL('../vectors/state-machine.json', import.meta.url), 'utf8')) as {
+  cases: Case[];
+};
 const VSN = [1, 5, 2, 0, 0, 0];
 const SENDER: Address = { ip: Uint8Array.of(10, 0, 0, 99), port: 7946 };
 const STATUS_NAMES = ['alive', 'suspect', 'dead', 'left'];
@@ -156,7 +164,15 @@ class Replay {
     expect([this.engine.self.incarnation, this.engine.healthScore]).toEqual([5, health_before]);
     for (let i = 0; i < 4; i++) {
       this.packet(
-        aliveBytes({ Addr: `10.0.1.${i}`, AddrBytes: 4, Incarnation: 1, Meta: null, Node: `x${i}`, Port: 7946, Vsn: VSN }),
+        aliveBytes({
+          Addr: `10.0.1.${i}`,
+          AddrBytes: 4,
+          Incarnation: 1,
+          Meta: null,
+          Node: `x${i}`,
+          Port: 7946,
+          Vsn: VSN,
+        }),
       );
     }
     for (const [name, state] of Object.entries(existing)) this.#prepare(name, state);
@@ -173,7 +189,11 @@ class Replay {
       if (event.type === 'dead' || event.type === 'leave') events.push({ event: 'leave', node: event.member.name });
       if (event.type === 'conflict') {
         const ip = event.other.ip;
-        events.push({ event: 'conflict', node: event.member.name, other_addr: formatIp(ip.length === 16 ? ip.subarray(12) : ip) });
+        events.push({
+          event: 'conflict',
+          node: event.member.name,
+          other_addr: formatIp(ip.length === 16 ? ip.subarray(12) : ip),
+        });
       }
     }
     return events;
@@ -233,9 +253,13 @@ class Replay {
   /** Brings a member into the state it shall have; a suspect has no timer, which only a look behind the scenes can arrange. */
   #prepare(name: string, state: NodeState): void {
     const { addr, incarnation, meta, port, vsn } = state;
-    this.packet(aliveBytes({ Addr: addr, AddrBytes: 4, Incarnation: incarnation, Meta: meta, Node: name, Port: port, Vsn: vsn }));
-    if (state.state === 'dead') this.packet(accusationBytes(encodeDead, { From: 'x0', Incarnation: incarnation, Node: name }));
-    if (state.state === 'left') this.packet(accusationBytes(encodeDead, { From: name, Incarnation: incarnation, Node: name }));
+    this.packet(
+      aliveBytes({ Addr: addr, AddrBytes: 4, Incarnation: incarnation, Meta: meta, Node: name, Port: port, Vsn: vsn }),
+    );
+    if (state.state === 'dead')
+      this.packet(accusationBytes(encodeDead, { From: 'x0', Incarnation: incarnation, Node: name }));
+    if (state.state === 'left')
+      this.packet(accusationBytes(encodeDead, { From: name, Incarnation: incarnation, Node: name }));
     if (state.state === 'suspect') {
       const { table } = this.kernels;
       const row = table.rowsOffset + table.find(bytesOf(name)) * ROW.stride;
@@ -269,7 +293,9 @@ for (const backend of ['js', 'native'] as const) {
         expect(events).toEqual(testCase.events.filter(({ event }) => event !== 'alive-delegate'));
         expect(replay.queued()).toEqual(expectedQueue(testCase));
         expect(replay.engine.healthScore).toBe(testCase.health_after);
-        expect(replay.kernels.table.u32[TABLE.incarnation >>> 2]).toBe(testCase.own_incarnation_after + (isUpdate ? 1 : 0));
+        expect(replay.kernels.table.u32[TABLE.incarnation >>> 2]).toBe(
+          testCase.own_incarnation_after + (isUpdate ? 1 : 0),
+        );
         const timers = Object.keys(testCase.after).flatMap((name) => {
           const found = replay.engine.suspicion(name);
           return found ? [[name, { k: found.wanted, min_ms: found.minMs, max_ms: found.maxMs }]] : [];
