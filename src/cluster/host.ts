@@ -379,7 +379,14 @@ export class ClusterHost {
         answer(step.answer);
       }
     });
-    connection.onEnd(() => clearTimeout(timer));
+    connection.onEnd(() => {
+      clearTimeout(timer);
+      if (isOver) return;
+      // Whoever hangs up in the middle of a message is counted, and our half is closed too.
+      const left = reader.finish();
+      if (left.kind === 'error') this.#engine.noteStreamError(left.code);
+      connection.destroy();
+    });
   }
 
   #reader(isAcceptor: boolean): StreamReader {
