@@ -74,7 +74,7 @@ export async function join(
   let up = 0;
   const view = (): string => {
     const share = pairs / (size * size);
-    return `  ${dim(padLeft(seconds(elapsed()), 9))}  ${terminal.bar(share, 24)} ${padLeft(percent(share, 1), 6)} of all pairs know each other · ${complete}/${size} complete`;
+    return `  ${dim(padLeft(seconds(elapsed()), 9))}  ${terminal.bar(share, 24)} ${padLeft(percent(share, 1), 6)} of pairs acquainted, ${complete}/${size} know all`;
   };
   // Without a terminal, a line at each of these shares of complete members.
   const milestones = [0.01, 0.5, 0.9].map((share) => Math.ceil(share * size));
@@ -99,10 +99,7 @@ export async function join(
   const first = fleet.nodes[0] as FleetNode;
   const last = fleet.nodes[size - 1] as FleetNode;
   const stats = await first.cluster.stats();
-  terminal.at(
-    elapsed(),
-    `${size} nodes are up, ${first.cluster.self.host} to ${last.cluster.self.host}, each with UDP and TCP sockets`,
-  );
+  terminal.at(elapsed(), `${size} nodes are up, at ${first.cluster.self.host} to ${last.cluster.self.host}`);
   terminal.line(
     dim(`             ${stats.backend} kernels, ${fleet.udp === 'batched' ? 'batched UDP' : 'UDP by node:dgram'}`),
   );
@@ -160,6 +157,7 @@ export async function rumor(show: Show, measured: Measured): Promise<void> {
   };
   const timeoutMs = SLACK_MS / 3 + 4 * theory.allMs();
   const missedBearable = bearable(theory.missed());
+  let shown = 0;
   for (let round = 0; ; round++) {
     const ms = round * intervalMs;
     await waitUntil(fleet, () => performance.now() - fromMs >= ms, {
@@ -169,9 +167,10 @@ export async function rumor(show: Show, measured: Measured): Promise<void> {
       tick: () => terminal.live(row(performance.now() - fromMs, timesMs.length)),
     });
     const reached = timesMs.filter((time) => time <= ms).length;
-    // Rounds without news are left out, but for the ones in which theory still moves.
     const isOver = reached === size && theory.reached(ms) > size - 0.5;
-    if (reached < size || theory.reached(ms - intervalMs) < size - 0.5) terminal.line(row(ms, reached));
+    // When theory has run its course, only rounds with news are worth a row.
+    if (reached !== shown || theory.reached(ms - intervalMs) < size - 0.5) terminal.line(row(ms, reached));
+    shown = reached;
     if (isOver || ms > timeoutMs) break;
     if (ms > 2 * theory.allMs() && size - reached <= missedBearable && reached === timesMs.length && round % 5 === 0)
       break;
@@ -235,10 +234,15 @@ export async function crash(show: Show, measured: Measured): Promise<FleetNode> 
         }
       }
     },
-    tick: () =>
-      terminal.live(
-        `  ${dim(padLeft(seconds(elapsed()), 9))}  ${terminal.bar(suspecting.size / others, 16, yellow)} ${suspecting.size} suspect  ${terminal.bar(knowing.size / others, 16, red)} ${knowing.size} know it is dead`,
-      ),
+    tick: () => {
+      let what = dim(`members probe one another in turn; ${victim.name}'s will come`);
+      if (knowing.size > 0)
+        what = `${terminal.bar(knowing.size / others, 24, red)} ${knowing.size}/${others} know it is dead`;
+      else if (suspecting.size > 0) {
+        what = `${terminal.bar(suspecting.size / others, 24, yellow)} ${suspecting.size}/${others} suspect it`;
+      }
+      terminal.live(`  ${dim(padLeft(seconds(elapsed()), 9))}  ${what}`);
+    },
   });
   measured.allKnowMs = elapsed();
   terminal.at(elapsed(), terminal.color.green(`all ${others} members know`));
@@ -259,7 +263,7 @@ export async function recover(show: Show, measured: Measured, victim: FleetNode)
   });
   const back = await fleet.startNode(victim.index, 1);
   const others = fleet.size - 1;
-  terminal.at(elapsed(), `${back.name} is up and asks ${dim('a member for all it knows')}`);
+  terminal.at(elapsed(), `${back.name} is up and asks a member for all it knows`);
   await waitUntil(fleet, () => seeing.size === others && back.known === fleet.size, {
     timeoutMs: SLACK_MS + 10 * theory.allMs(),
     signal,

@@ -1,6 +1,7 @@
 import type { Measured, Show } from './gossip-acts.ts';
 import { pad, padLeft, seconds } from './terminal.ts';
 
+const LABEL_COLUMNS = 48;
 const count = new Intl.NumberFormat('en-US');
 
 interface Row {
@@ -17,6 +18,8 @@ export interface SummaryContext {
   readonly loss: number;
   readonly seed: number;
   readonly wallMs: number;
+  /** How long this process, with all its nodes, did not get on at worst. */
+  readonly longestPauseMs: number;
   readonly problem: string | undefined;
 }
 
@@ -27,12 +30,12 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
   const rows = summaryRows(show, measured);
   terminal.heading('Measured against predicted');
   terminal.line();
-  terminal.line(dim(`  ${pad('', 46)}${padLeft('measured', 12)}${padLeft('predicted', 12)}`));
+  terminal.line(dim(`  ${pad('', LABEL_COLUMNS)}${padLeft('measured', 12)}${padLeft('predicted', 12)}`));
   for (const row of rows) {
     const mark = row.measured === undefined ? red('✗') : green('✓');
     const value = row.measured === undefined ? red('not seen') : bold(valueText(row.measured, row.unit));
     terminal.line(
-      `  ${pad(row.text, 46)}${padLeft(value, 12)}${padLeft(valueText(row.predicted, row.unit), 12)}  ${mark}`,
+      `  ${pad(row.text, LABEL_COLUMNS)}${padLeft(value, 12)}${padLeft(valueText(row.predicted, row.unit), 12)}  ${mark}`,
     );
   }
   const packets = await fleet.sum((stats) => stats.transport.packetsSent);
@@ -48,6 +51,10 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
     ),
   );
   terminal.line(dim(`  ${seconds(context.wallMs)} in all, ${seconds(cpuMs)} of CPU, ${mebi(rss)} of memory`));
+  if (context.longestPauseMs > show.config.gossipIntervalMs) {
+    const text = `all nodes stood still for up to ${seconds(context.longestPauseMs)}: the machine is busy, times are longer`;
+    terminal.line(terminal.color.yellow(`  ${text}`));
+  }
   terminal.line();
   const verdict = context.problem === undefined ? green('all of it happened') : red(context.problem);
   terminal.line(`  ${verdict}`);
@@ -55,7 +62,7 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
     command: 'gossip',
     nodes: context.nodes,
     profile: context.profile,
-    lossRatio: context.loss,
+    lossPercent: context.loss * 100,
     rngSeed: context.seed,
     ok: context.problem === undefined,
     problem: context.problem ?? null,
@@ -65,6 +72,7 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
     rumorTimesMs: measured.rumorTimesMs ?? [],
     totals: {
       wallMs: context.wallMs,
+      longestPauseMs: context.longestPauseMs,
       cpuMs,
       rssBytes: rss,
       packetsSent: packets,

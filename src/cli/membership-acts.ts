@@ -136,9 +136,7 @@ export const acts: readonly Act[] = [
       if (seen.dead.size > 0) throw new Error('elm was declared dead although it could refute');
       // What elm thought of the others meanwhile is refuted as well, before the next act.
       const peers = fleet.running;
-      await wait(stage, 'all suspicions being refuted', () =>
-        peers.every((peer) => peer.cluster.members().every((member) => member.status === 'alive')),
-      );
+      await wait(stage, 'all suspicions being refuted', () => peers.every(isCalm));
       seen.forget();
       return `refuted ${seconds(tookMs)} later: incarnation ${before} to ${after}`;
     },
@@ -165,7 +163,9 @@ export const acts: readonly Act[] = [
       const { fleet } = stage;
       stage.heal?.();
       const members = fleet.running.length;
-      await wait(stage, 'the halves finding each other', () => fleet.running.every((each) => each.known === members));
+      await wait(stage, 'the halves finding each other', () =>
+        fleet.running.every((each) => each.known === members && isCalm(each)),
+      );
       return `one cluster of ${members}: the lost are tried again`;
     },
   },
@@ -196,6 +196,11 @@ function between(stage: Stage, names: readonly Name[]): ReturnType<typeof partit
 
 function node(stage: Stage, name: Name): FleetNode {
   return stage.fleet.nodes[NAMES.indexOf(name)] as FleetNode;
+}
+
+/** True when the node suspects nobody. */
+function isCalm({ cluster }: FleetNode): boolean {
+  return cluster.members().every((member) => member.status === 'alive');
 }
 
 async function wait(stage: Stage, what: string, isDone: () => boolean): Promise<void> {
