@@ -76,7 +76,7 @@ export interface EngineConfig {
   readonly delegateProtocolMin: number;
   readonly delegateProtocolMax: number;
   readonly delegateProtocolVersion: number;
-  /** Say hearsay's extension word (protocol §8). Default true; false makes every byte equal to memberlist's. */
+  /** Say hearsay's extension word (protocol §20). Default true; false makes every byte equal to memberlist's. */
   readonly extensions: boolean;
 
   /** LZW where it makes a packet shorter, and on all streams. */

@@ -106,7 +106,8 @@ export class GossipEngine {
     const overheadBytes = (): number => this.#packetSeal.overheadBytes;
 
     this.#sequences = new Sequences(context.prng);
-    this.#news = new Dissemination(context, overheadBytes, (token) => this.#commands.finished(token));
+    const gossipOverheadBytes = (): number => this.#packetSeal.gossipOverheadBytes;
+    this.#news = new Dissemination(context, gossipOverheadBytes, (token) => this.#commands.finished(token));
     this.#outbox = new Outbox(
       context,
       this.#packetSeal,
@@ -263,7 +264,7 @@ export class GossipEngine {
     return this.#commands.send(nowMs, to, payload, reliable);
   }
 
-  /** Tells the others whether our application's thread runs (protocol §8). */
+  /** Tells the others whether our application's thread runs (protocol §20). */
   setStalled(nowMs: number, stalled: boolean): void {
     this.#advance(nowMs);
     this.#commands.setStalled(stalled);

@@ -118,7 +118,9 @@ export class Outbox {
     const { config, kernels, roster } = this.#context;
     const { queue } = kernels;
     const { u8, u32 } = queue;
-    const budget = config.udpBufferBytes - COMPOUND_HEADER_BYTES - this.#seal.overheadBytes;
+    const room = config.udpBufferBytes - COMPOUND_HEADER_BYTES;
+    const leadRoom = room - this.#seal.overheadBytes;
+    const gossipRoom = room - this.#seal.gossipOverheadBytes;
     let inTop = 0;
     let count = 0;
     this.#batchFirst = this.#next;
@@ -131,7 +133,7 @@ export class Outbox {
       const request = (queue.requestsOffset + count * QUEUE_REQUEST.stride) >>> 2;
       u32[request + (QUEUE_REQUEST.leadOffset >>> 2)] = inTop;
       u32[request + (QUEUE_REQUEST.leadLength >>> 2)] = length;
-      u32[request + (QUEUE_REQUEST.limit >>> 2)] = Math.max(0, budget - length);
+      u32[request + (QUEUE_REQUEST.limit >>> 2)] = length > 0 ? Math.max(0, leadRoom - length) : gossipRoom;
       u32[request + (QUEUE_REQUEST.flags >>> 2)] = (flags & SEND.extended) !== 0 ? REQUEST_FLAG.extended : 0;
       inTop += length;
       count++;

@@ -59,7 +59,7 @@ export class PushPull {
     this.#exchangeWithAnyone(nowMs, () => {});
   }
 
-  /** A join worked: a few exchanges follow soon, as long as they teach us members (protocol §14.4). */
+  /** A join worked: a few exchanges follow soon, as long as they teach us members (protocol §14.2). */
   joined(nowMs: number): void {
     this.#earlyStep = 0;
     this.#scheduleEarly(nowMs);
@@ -183,10 +183,7 @@ export class PushPull {
   #check(message: Uint8Array, head: PushPullHead, join: boolean): string | undefined {
     const { config, kernels, roster, stats } = this.#context;
     const versions = new VersionCheck();
-    for (const slot of roster.slots()) {
-      const vsn = roster.vsnBytes(slot);
-      versions.add(roster.status(slot), vsn, 0, vsn.length);
-    }
+    roster.addVersions(versions);
     const members: Parameters<MergeFilter>[0][number][] = [];
     const wantsMembers = join && config.mergeFilter !== undefined;
     const codec = kernels.stateCodec;

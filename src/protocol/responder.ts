@@ -128,7 +128,7 @@ export class Responder {
     outbox.commit(end, target, SEND.piggyback);
   }
 
-  /** The target of a relay answered. Never with its payload (protocol §19.2). */
+  /** The target of a relay answered. Never with its payload (protocol §5.5). */
   forwardAck(relay: Relay): void {
     this.#context.stats.acksForwarded++;
     this.#outbox.reserve(PING_BYTES_MAX);

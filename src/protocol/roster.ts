@@ -3,8 +3,11 @@ import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../kerne
 import { type Address, addressEquals } from '../util/address.ts';
 import { bytesEqual, textOf } from '../util/bytes.ts';
 import type { MemberInfo } from './types.ts';
+import type { VersionCheck } from './versions.ts';
 
 const VSN_BYTES = 6;
+/** Senders remembered for user messages. */
+const ADDRESSES_MAX = 4096;
 
 /**
  * Reads the member table: the one place of the engine that knows where a row keeps what. Nothing here changes a row, and
@@ -12,6 +15,8 @@ const VSN_BYTES = 6;
  */
 export class Roster {
   readonly #kernels: EngineKernels;
+  /** Where a sender was found the last time; looked at again before it is believed. */
+  readonly #slotByAddress = new Map<string, number>();
   #f64: Float64Array;
 
   constructor(kernels: EngineKernels) {
@@ -127,14 +132,25 @@ export class Roster {
 
   /** Name of the member at an address, '' when there is none. */
   nameAt(address: Address): string {
-    for (const slot of this.slots()) if (addressEquals(this.address(slot), address)) return this.name(slot);
+    const key = addressKey(address);
+    const known = this.#slotByAddress.get(key);
+    if (known !== undefined && this.isUsed(known) && addressEquals(this.address(known), address))
+      return this.name(known);
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.#slotAt(i);
+      if (!addressEquals(this.address(slot), address)) continue;
+      if (this.#slotByAddress.size >= ADDRESSES_MAX) this.#slotByAddress.clear();
+      this.#slotByAddress.set(key, slot);
+      return this.name(slot);
+    }
     return '';
   }
 
   /** Name of the only member with this IP, '' when there is none or several: streams come from ports of their own. */
   nameAtIp(ip: Uint8Array): string {
     let found = -1;
-    for (const slot of this.slots()) {
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.#slotAt(i);
       if (!bytesEqual(this.address(slot).ip, ip)) continue;
       if (found >= 0) return '';
       found = slot;
@@ -149,6 +165,20 @@ export class Roster {
     return Array.from(table.u32.subarray(first, first + this.count));
   }
 
+  /** Adds the versions of all members to a check (protocol §16). */
+  addVersions(check: VersionCheck): void {
+    const { profiles } = this.#kernels;
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.#slotAt(i);
+      const at = stringOffset(profiles, this.#row(slot, ROW.profileId));
+      check.add(this.status(slot), profiles.u8, at + PROFILE.vsn, at === 0 ? 0 : VSN_BYTES);
+    }
+  }
+
+  #slotAt(position: number): number {
+    const { table } = this.#kernels;
+    return table.u32[(table.orderOffset >>> 2) + position] as number;
+  }
   #at(slot: number): number {
     return this.#kernels.table.rowsOffset + slot * ROW.stride;
   }
@@ -169,6 +199,10 @@ function stringOffset(interner: Interner, id: number): number {
   if (u32[entry + (INTERNER_ENTRY.refs >>> 2)] === 0) return 0;
   const heap = entries + interner.capacity * INTERNER_ENTRY.stride;
   return heap + (u32[entry + (INTERNER_ENTRY.offset >>> 2)] as number);
+}
+
+function addressKey({ ip, port }: Address): string {
+  return String.fromCharCode(port, ...ip);
 }
 
 /** Addresses by profile id, one list per interner, so that thousands of engines in a thread share one object per member. */

@@ -10,7 +10,7 @@ export class Self {
   readonly address: Address;
   readonly vsn: Uint8Array;
   meta: Uint8Array;
-  /** Our extension word; 0 = we speak plain memberlist (protocol §8). */
+  /** Our extension word; 0 = we speak plain memberlist (protocol §20). */
   ext: number;
 
   constructor(config: EngineConfig) {

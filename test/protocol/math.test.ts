@@ -10,6 +10,7 @@ import {
   pushPullScaleMs,
   remainingSuspicionMs,
   retransmitLimit,
+  rumorTransmitLimit,
   scaledProbeIntervalMs,
   suspicionTimeoutMs,
   worstDetectionPeriods,
@@ -88,6 +89,11 @@ describe('formulas', () => {
   it('SWIM §2.2: first detection is expected after e/(e-1) periods', () => {
     expect(firstDetectionPeriods()).toBeCloseTo(1.582, 3);
     expect(worstDetectionPeriods(8)).toBe(15);
+  });
+
+  it('sends a user broadcast at least ln n + 7 times, and never less often than membership news', () => {
+    expect([1, 5, 1000].map((n) => rumorTransmitLimit(4, n))).toEqual([7, 9, 16]);
+    expect(rumorTransmitLimit(8, 10_000)).toBe(retransmitLimit(8, 10_000));
   });
 
   it('predicts more gossip rounds for more members and fewer for a larger fanout', () => {
