@@ -56,6 +56,8 @@ function runAll(): void {
     writeFileSync(values.json, `${JSON.stringify({ environment: where, results }, null, 2)}\n`);
   }
   if (values.write) {
+    if (results.some(({ timings }) => !timings.native))
+      throw new Error('--write wants both engines: run `make native`');
     rewrite('docs/benchmarks.md', tables);
     rewrite('README.md', headlines(results, HEADLINES, where));
   }
