@@ -10,7 +10,16 @@ export type { ClusterStats } from './cluster/stats.ts';
 export type { EngineConfig } from './protocol/config.ts';
 export type { EngineStats } from './protocol/stats.ts';
 export type { AliveFilter, MergeFilter } from './protocol/types.ts';
-export { type FaultRule, FaultyNetwork, FaultyTransport, delay, loss, type Passage, partition, type Verdict } from './transport/faulty.ts';
+export {
+  delay,
+  type FaultRule,
+  FaultyNetwork,
+  FaultyTransport,
+  loss,
+  type Passage,
+  partition,
+  type Verdict,
+} from './transport/faulty.ts';
 export { NetTransport, type NetTransportOptions } from './transport/net-transport.ts';
 export type { StreamConnection, Transport, TransportHandlers, TransportStats } from './transport/transport.ts';
 export { type Address, formatAddress, parseAddress } from './util/address.ts';

@@ -5,7 +5,13 @@ import { formatAddress } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { EventBuffer } from './event-buffer.ts';
-import { type ClusterEvent, type ClusterEventMap, type ClusterEventName, eventChannel, probeChannel } from './events.ts';
+import {
+  type ClusterEvent,
+  type ClusterEventMap,
+  type ClusterEventName,
+  eventChannel,
+  probeChannel,
+} from './events.ts';
 import { startInline } from './inline-link.ts';
 import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
 import { type Logger, silentLogger } from './logger.ts';
@@ -123,7 +129,11 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
    */
   get memberHandle(): MemberHandle {
     const { arenas } = this.#require();
-    if (!arenas) throw new HearsayError('ERR_ARGUMENT_INVALID', "memberHandle: expected a cluster on thread 'worker', this one runs inline");
+    if (!arenas)
+      throw new HearsayError(
+        'ERR_ARGUMENT_INVALID',
+        "memberHandle: expected a cluster on thread 'worker', this one runs inline",
+      );
     return { name: this.name, arenas };
   }
 
@@ -319,7 +329,10 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
 
   #isWatched(type: ClusterEventName): boolean {
     return (
-      this.listenerCount(type) > 0 || this.#buffers.size > 0 || eventChannel.hasSubscribers || this.#logger !== silentLogger
+      this.listenerCount(type) > 0 ||
+      this.#buffers.size > 0 ||
+      eventChannel.hasSubscribers ||
+      this.#logger !== silentLogger
     );
   }
 
@@ -346,4 +359,3 @@ function stopped(): HearsayError {
 function aborted(signal: AbortSignal): HearsayError {
   return new HearsayError('ERR_ABORTED', 'the start of the cluster was aborted', { cause: signal.reason });
 }
-

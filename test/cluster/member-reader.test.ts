@@ -14,13 +14,17 @@ async function crowd(seed: Cluster, count: number): Promise<void> {
 
 it('another thread reads the members without a message while they change, and never sees half a change', async () => {
   const cluster = await startNode('watched', { meta: 'watched' });
-  const worker = new Worker(new URL('../helpers/reader-worker.mjs', import.meta.url), { workerData: cluster.memberHandle });
+  const worker = new Worker(new URL('../helpers/reader-worker.mjs', import.meta.url), {
+    workerData: cluster.memberHandle,
+  });
   try {
     cluster.on('handle', (handle) => worker.postMessage(handle));
     await crowd(cluster, 40);
     await untilMembers(cluster, (members) => members.length === 41);
     worker.postMessage('count');
-    const [report] = (await once(worker, 'message')) as [{ count: number; torn: number; reads: number; isStale: boolean }];
+    const [report] = (await once(worker, 'message')) as [
+      { count: number; torn: number; reads: number; isStale: boolean },
+    ];
     expect(report).toMatchObject({ count: 41, torn: 0, isStale: false });
     expect(report.reads).toBeGreaterThan(1000);
   } finally {

@@ -34,7 +34,13 @@ it.runIf(hasIpv6)('a cluster works over IPv6', async () => {
 
 it('a transport of the user’s own carries the cluster, and a partition made with it heals', async () => {
   const network = new FaultyNetwork(1);
-  const tuning = { probeIntervalMs: 100, probeTimeoutMs: 40, suspicionMult: 2, gossipIntervalMs: 50, disableTcpPings: true };
+  const tuning = {
+    probeIntervalMs: 100,
+    probeTimeoutMs: 40,
+    suspicionMult: 2,
+    gossipIntervalMs: 50,
+    disableTcpPings: true,
+  };
   const start = (name: string, seeds: string[] = []): Promise<Cluster> =>
     startNode(name, {
       thread: 'inline',

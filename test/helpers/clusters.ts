@@ -57,7 +57,10 @@ export function nextEvent<K extends ClusterEventName>(
     const listener = (argument: ClusterEventMap[K][0]): void => {
       if (condition(argument)) finish(() => resolve(argument));
     };
-    const timer = setTimeout(() => finish(() => reject(new Error(`${cluster.name}: no such '${name}' event came`))), timeoutMs);
+    const timer = setTimeout(
+      () => finish(() => reject(new Error(`${cluster.name}: no such '${name}' event came`))),
+      timeoutMs,
+    );
     const finish = (settle: () => void): void => {
       clearTimeout(timer);
       cluster.off(name, listener as never);
