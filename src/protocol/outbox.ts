@@ -54,7 +54,8 @@ export class Outbox {
     this.#seal = seal;
     this.#beforeFill = beforeFill;
     this.#afterFill = afterFill;
-    this.#userShare = Math.round(context.config.userShareRatio * 256);
+    // A share above none is never rounded to none: that would starve the user lane.
+    this.#userShare = Math.ceil(context.config.userShareRatio * 256);
     const { queue } = context.kernels;
     const packetBytes = context.config.udpBufferBytes + PACKET_SLACK_BYTES;
     if (queue.outBytes < packetBytes || queue.inBytes < packetBytes) {
