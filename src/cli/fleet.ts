@@ -2,6 +2,7 @@ import { Cluster } from '../cluster/cluster.ts';
 import type { ClusterOptions } from '../cluster/options.ts';
 import { FaultyNetwork, FaultyTransport } from '../transport/faulty.ts';
 import { NetTransport } from '../transport/net-transport.ts';
+import { formatAddress } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 
 /** Nodes that start at the same time. */
@@ -23,6 +24,8 @@ export interface FleetOptions {
 export interface FleetNode {
   readonly index: number;
   readonly name: string;
+  /** ip:port */
+  readonly address: string;
   readonly cluster: Cluster;
   /** Members it holds for alive or suspect, itself included, counted from its events. */
   known: number;
@@ -70,6 +73,7 @@ export class Fleet {
   async startNode(index: number, incarnationSeed = 0): Promise<FleetNode> {
     const { rngSeed, common, metaOf } = this.#options;
     const name = this.nameOf(index);
+    const transport = this.#transport(index);
     const cluster = await Cluster.start({
       ...common,
       name,
@@ -77,11 +81,12 @@ export class Fleet {
       bind: this.#hostPort(index),
       seeds: this.#seedsFor(index),
       thread: 'inline',
-      transport: this.#transport(index),
+      transport: new FaultyTransport(transport, this.network),
       rngSeed: (rngSeed + index + incarnationSeed * this.size) >>> 0,
     });
-    this.#port ||= cluster.self.port;
-    const node: FleetNode = { index, name, cluster, known: 0 };
+    const { address } = transport;
+    this.#port ||= address.port;
+    const node: FleetNode = { index, name, address: formatAddress(address), cluster, known: 0 };
     this.nodes[index] = node;
     this.#running.add(name);
     this.#watch(node);
@@ -168,18 +173,18 @@ export class Fleet {
     return { host: `127.1.${number >> 8}.${number & 255}`, port: this.#port };
   }
 
-  #transport(index: number): FaultyTransport {
+  #transport(index: number): NetTransport {
     const { host, port } = this.#hostPort(index);
     const ip = Uint8Array.from(host.split('.').map(Number));
     const transport = new NetTransport({ bind: { ip, port }, udp: this.#options.udp ?? 'auto' });
     this.#udp = transport.udp;
-    return new FaultyTransport(transport, this.network);
+    return transport;
   }
 
   #seedsFor(index: number): string[] {
     const up = this.nodes.filter((node) => node !== undefined && node.index !== index && !node.cluster.isStopped);
     const seed = up[(index * 7919) % Math.max(1, up.length)];
-    return seed === undefined ? [] : [seed.cluster.self.address];
+    return seed === undefined ? [] : [seed.address];
   }
 
   /** Whether each node can have an address of its own here; to be called before start(). */

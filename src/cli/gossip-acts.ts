@@ -99,7 +99,7 @@ export async function join(
   const first = fleet.nodes[0] as FleetNode;
   const last = fleet.nodes[size - 1] as FleetNode;
   const stats = await first.cluster.stats();
-  terminal.at(elapsed(), `${size} nodes are up, at ${first.cluster.self.host} to ${last.cluster.self.host}`);
+  terminal.at(elapsed(), `${size} nodes are up, at ${first.address} to ${last.address}`);
   terminal.line(
     dim(`             ${stats.backend} kernels, ${fleet.udp === 'batched' ? 'batched UDP' : 'UDP by node:dgram'}`),
   );

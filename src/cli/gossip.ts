@@ -25,10 +25,12 @@ interface GossipOptions {
 
 const PROFILES = { lan, wan, local } as const;
 /**
- * How often two members compare all they know. Twelve times as often as in the lan profile, so that the few news that gossip misses are
- * repaired within the show.
+ * How often two members compare all they know: oftener than in memberlist's profiles (30 s), so that the few news that gossip misses are
+ * repaired within the show, but not so often that this work, which grows with the square of the members, is the show.
  */
-const PUSH_PULL_INTERVAL_MS = 2500;
+function pushPullIntervalMs(members: number): number {
+  return Math.max(2500, 12 * members);
+}
 
 export function gossipCommand(): Command {
   return new Command('gossip')
@@ -69,7 +71,7 @@ export async function runGossip(options: GossipOptions): Promise<number> {
     size: options.nodes,
     rngSeed: options.seed,
     udp: options.udp,
-    common: { profile: options.profile, tuning: { pushPullIntervalMs: PUSH_PULL_INTERVAL_MS } },
+    common: { profile: options.profile, tuning: { pushPullIntervalMs: pushPullIntervalMs(options.nodes) } },
   });
   if (options.loss > 0) fleet.network.add(loss(options.loss));
   const show: Show = {

@@ -80,10 +80,10 @@ export const acts: readonly Act[] = [
       const birch = node(stage, 'birch');
       const updated = new Set<string>();
       const forget = stage.fleet.listen((at, event, subject) => {
-        if (event === 'update' && subject === 'birch') updated.add(at.name);
+        if (event === 'update' && subject === 'birch' && at.name !== 'birch') updated.add(at.name);
       });
       const done = birch.cluster.setMeta('role=store version=2');
-      await wait(stage, 'everybody seeing the new metadata', () => updated.size >= NAMES.length - 1);
+      await wait(stage, 'everybody seeing the new metadata', () => updated.size === NAMES.length - 1);
       await done;
       forget();
       return `${NAMES.length - 1} others saw the update`;
@@ -183,14 +183,15 @@ function collect(stage: Stage, subject: Name): Record<FleetEvent, Set<string>> &
     message: new Set<string>(),
   };
   const forget = stage.fleet.listen((at, event, about) => {
-    if (about === subject) seen[event].add(at.name);
+    // What a member's own program hears of itself does not count.
+    if (about === subject && at.name !== subject) seen[event].add(at.name);
   });
   return { ...seen, forget };
 }
 
 /** A partition with these nodes on one side. */
 function between(stage: Stage, names: readonly Name[]): ReturnType<typeof partition> {
-  const inside = new Set(names.map((name) => node(stage, name).cluster.self.address));
+  const inside = new Set(names.map((name) => node(stage, name).address));
   return partition((address) => inside.has(formatAddress(address)));
 }
 

@@ -6,7 +6,8 @@ const CACHE_ENTRIES_MAX = 16384;
 
 /**
  * Turns what the system says about a peer into one Address object per peer, so that a packet costs no allocation. Mapped IPv4
- * addresses become plain ones.
+ * addresses become plain ones. All sockets of a thread share one (peerAddresses), or a process with a thousand nodes would keep a
+ * million addresses.
  */
 export class AddressCache {
   readonly #byV4 = new Map<number, Address>();
@@ -59,6 +60,9 @@ export class AddressCache {
   }
 }
 
+/** The cache of this thread. */
+export const peerAddresses = new AddressCache();
+
 /** Host texts of addresses, the way back. `mapV4` writes IPv4 addresses as a dual-stack socket wants them. */
 export class HostCache {
   readonly #byV4 = new Map<number, string>();
@@ -81,6 +85,9 @@ export class HostCache {
     return text;
   }
 }
+
+/** The caches of this thread: for IPv4 sockets and for IPv6 ones. */
+export const peerHosts = { v4: new HostCache(false), v6: new HostCache(true) } as const;
 
 /** The 4-byte form of a mapped IPv4 address; other addresses as they are. */
 export function plainIp(ip: Uint8Array): Uint8Array {

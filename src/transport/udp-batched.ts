@@ -1,6 +1,6 @@
 import type { Address } from '../util/address.ts';
 import { formatAddress } from '../util/address.ts';
-import { AddressCache } from './address-cache.ts';
+import { peerAddresses } from './address-cache.ts';
 import type { NativeUdpConstructor, NativeUdpSocket } from './native.ts';
 import {
   bindError,
@@ -40,7 +40,6 @@ export class BatchedSocket implements PacketSocket {
   readonly #bind: Address;
   readonly #handlers: PacketHandlers;
   readonly #native: NativeUdpConstructor;
-  readonly #addresses = new AddressCache();
   #socket: NativeUdpSocket | undefined;
   #ring: Uint8Array | undefined;
   /** Datagrams that wait for flush(): descriptors, then bytes. */
@@ -218,9 +217,9 @@ export class BatchedSocket implements PacketSocket {
     const view = memory === this.#out ? this.#outView : ringView;
     const port = view.getUint16(at + DESCRIPTOR.peerPort, true);
     if (view.getUint8(at + DESCRIPTOR.peerIpLength) === 4) {
-      return this.#addresses.fromV4(memory, at + DESCRIPTOR.peerIp, port);
+      return peerAddresses.fromV4(memory, at + DESCRIPTOR.peerIp, port);
     }
-    return this.#addresses.fromV6(memory, at + DESCRIPTOR.peerIp, port);
+    return peerAddresses.fromV6(memory, at + DESCRIPTOR.peerIp, port);
   }
 
   #refusedReceivers(taken: number): Address[] {

@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Address } from '../util/address.ts';
 import { formatAddress, formatIp } from '../util/address.ts';
-import { AddressCache, HostCache, isMapped } from './address-cache.ts';
+import { type HostCache, isMapped, peerAddresses, peerHosts } from './address-cache.ts';
 import {
   bindError,
   DATAGRAM_BYTES_MAX,
@@ -19,7 +19,6 @@ export class DgramSocket implements PacketSocket {
   readonly stats = newPacketStats();
   readonly #bind: Address;
   readonly #handlers: PacketHandlers;
-  readonly #addresses = new AddressCache();
   readonly #hosts: HostCache;
   readonly #socket: Socket;
   #turnRequested = false;
@@ -30,7 +29,7 @@ export class DgramSocket implements PacketSocket {
     const isV6 = bind.ip.length === 16;
     this.#bind = bind;
     this.#handlers = handlers;
-    this.#hosts = new HostCache(isV6);
+    this.#hosts = isV6 ? peerHosts.v6 : peerHosts.v4;
     this.#socket = createSocket({
       type: isV6 ? 'udp6' : 'udp4',
       // Hosts are always literal addresses; the default would go through the resolver's queue for each datagram.
@@ -113,7 +112,7 @@ export class DgramSocket implements PacketSocket {
 
   #handleMessage(bytes: Uint8Array, info: RemoteInfo): void {
     if (this.#closing !== undefined) return;
-    const from = this.#addresses.fromText(info.address, info.port);
+    const from = peerAddresses.fromText(info.address, info.port);
     if (from === undefined) return;
     this.stats.packetsReceived++;
     this.stats.bytesReceived += bytes.length;
