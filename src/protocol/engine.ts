@@ -199,14 +199,17 @@ export class GossipEngine {
     this.#inbox.handle(nowMs, count);
   }
 
-  /** One message, all layers removed, from a stream that somebody opened to us. Write the answer, if any, and close. */
+  /**
+   * One message, all layers removed, from a stream that somebody opened to us. Write the answer, if any, and close. A large state is merged over
+   * several turns: `message` must stay as it is.
+   */
   handleStream(nowMs: number, from: Address, message: Uint8Array): StreamAnswer {
     this.#advance(nowMs);
     const answer = this.#acceptor.handle(nowMs, from, message);
     return { bytes: answer === undefined ? NO_BYTES : this.#streamSeal.wrap(answer, false) };
   }
 
-  /** A stream exchange worked: the answer, all layers removed, or no bytes when none was expected. */
+  /** A stream exchange worked: the answer, all layers removed, which must stay as it is, or no bytes when none was expected. */
   handleStreamReply(nowMs: number, id: number, message: Uint8Array): void {
     this.#advance(nowMs);
     this.#streams.finish(nowMs, id, message, '');
@@ -414,6 +417,9 @@ export class GossipEngine {
         break;
       case TIMER.earlyExchange:
         this.#pushPull.early(nowMs);
+        break;
+      case TIMER.mergeTurn:
+        this.#pushPull.mergeTurn(nowMs);
         break;
       case TIMER.streamEnd:
         this.#streams.finish(nowMs, timer.subject, undefined, 'timed out');

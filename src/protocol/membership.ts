@@ -47,16 +47,18 @@ export class Membership {
     this.#token = 0;
   }
 
-  /** Applies records [first, first + count) of a codec, growing whatever is too small. */
-  merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): void {
+  /** Applies records [first, first + count) of a codec, growing whatever is too small; answers how many changes that made. */
+  merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): number {
     const { table } = this.#context.kernels;
     let at = first;
+    let changes = 0;
     const end = first + count;
     while (at < end) {
       const used = table.merge(nowMs, codec, at, end - at, flags);
       at += used;
+      changes += table.u32[TABLE.outCount >>> 2] as number;
       this.#act(nowMs, codec);
-      if (at === end) return;
+      if (at === end) break;
       const need = table.u32[TABLE.need >>> 2] as number;
       // A full list of changes has been read by now, so merging goes on; anything else must grow first.
       if (need === NEED.out && used > 0) continue;
@@ -68,6 +70,7 @@ export class Membership {
         this.#context.stats.refusedByMembersMax++;
       }
     }
+    return changes;
   }
 
   /** Our own alive message, at the next incarnation, goes through the same table as everybody's. */

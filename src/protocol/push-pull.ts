@@ -1,28 +1,22 @@
-import { grownPacketCodecArena } from '../kernels/arenas/packet-codec.ts';
-import { MESSAGE, PICK, STATUS_UNKNOWN } from '../kernels/contract.ts';
-import { CODEC, RECORD } from '../kernels/layout.ts';
+import { MESSAGE, PICK } from '../kernels/contract.ts';
 import type { Address } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
 import { decodeMessage } from '../wire/decode.ts';
 import { encodePushPullHeader } from '../wire/messages.ts';
-import { type PushPullHead, parsePushPull } from '../wire/stream-body.ts';
+import { parsePushPull } from '../wire/stream-body.ts';
 import type { Context } from './context.ts';
-import { viewOf } from './dissemination.ts';
 import type { Gate } from './gate.ts';
 import { pushPullScaleMs } from './math.ts';
 import type { Membership } from './membership.ts';
+import { type MergeReport, Merger } from './merger.ts';
 import { countReject } from './stats.ts';
 import type { Streams } from './streams.ts';
 import { TIMER } from './timers.ts';
-import type { MergeFilter } from './types.ts';
-import { VersionCheck } from './versions.ts';
 
 /** Room for the type byte and header of a push/pull. */
 const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
-/** Node states looked at in one go: bounds the memory that a long list takes beside its own bytes. */
-const CHUNK_NODES_MAX = 16384;
 
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
 export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
@@ -30,9 +24,8 @@ export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBef
 /** Full state exchange (protocol §7.6, §14.2). */
 export class PushPull {
   readonly #context: Context;
-  readonly #membership: Membership;
   readonly #streams: Streams;
-  readonly #gate: Gate;
+  readonly #merger: Merger;
   /** Early exchanges since the last join, and the timer of the next. */
   #earlyStep = 0;
   #earlyToken = 0;
@@ -40,9 +33,8 @@ export class PushPull {
 
   constructor(context: Context, membership: Membership, streams: Streams, gate: Gate) {
     this.#context = context;
-    this.#membership = membership;
     this.#streams = streams;
-    this.#gate = gate;
+    this.#merger = new Merger(context, membership, gate);
   }
 
   start(nowMs: number): void {
@@ -106,9 +98,12 @@ export class PushPull {
       message: () => this.encode(join).slice(),
       finish: (atMs, reply, error) => {
         const aliveBefore = roster.aliveCount;
-        const problem = reply === undefined ? error : this.merge(atMs, reply, join);
-        if (problem !== undefined) stats.pushPullsFailed++;
-        report(atMs, problem, aliveBefore);
+        const merged: MergeReport = (endMs, problem) => {
+          if (problem !== undefined) stats.pushPullsFailed++;
+          report(endMs, problem, aliveBefore);
+        };
+        if (reply === undefined) merged(atMs, error);
+        else this.merge(atMs, reply, join, merged);
       },
     });
   }
@@ -121,7 +116,7 @@ export class PushPull {
       return undefined;
     }
     const state = this.encode(head.join).slice();
-    this.merge(nowMs, message, head.join);
+    this.merge(nowMs, message, head.join, () => {});
     return state;
   }
 
@@ -142,115 +137,32 @@ export class PushPull {
     }
   }
 
-  /** Merges a push/pull message, or says why not; then nothing of it has been applied. */
-  merge(nowMs: number, message: Uint8Array, join: boolean): string | undefined {
-    const { config, stats } = this.#context;
+  /**
+   * Merges a push/pull message and reports; a large one takes several turns, and nobody may change `message` until then. A problem means
+   * that nothing of it was applied.
+   */
+  merge(nowMs: number, message: Uint8Array, join: boolean, report: MergeReport): void {
     if (message[0] === MESSAGE.error) {
       const decoded = decodeMessage(message);
-      return `remote error: ${typeof decoded === 'object' && decoded.type === 'error' ? textOf(decoded.text) : 'unreadable'}`;
+      const text = typeof decoded === 'object' && decoded.type === 'error' ? textOf(decoded.text) : 'unreadable';
+      report(nowMs, `remote error: ${text}`);
+      return;
     }
     const head = parsePushPull(message);
     if (typeof head === 'number') {
-      countReject(stats, head);
-      return `push/pull answer of ${message.length} bytes cannot be read`;
+      countReject(this.#context.stats, head);
+      report(nowMs, `push/pull answer of ${message.length} bytes cannot be read`);
+      return;
     }
-    const problem = this.#check(message, head, join);
-    if (problem !== undefined) return problem;
-    const codec = this.#context.kernels.stateCodec;
-    if (head.nodes <= codec.recordCapacity) this.#apply(nowMs, head.nodes);
-    else {
-      // Looked at chunk by chunk before: only the last one is still indexed.
-      for (let chunk = this.#firstChunk(message, head); chunk !== undefined; chunk = this.#nextChunk(chunk)) {
-        this.#apply(nowMs, chunk.nodes);
-      }
-    }
-    stats.pushPullsMerged++;
-    if (head.userStateLength > 0) config.mergeRemoteState?.(message.subarray(head.userStateOffset), join);
-    return undefined;
+    this.#merger.start(nowMs, message, head, join, report);
   }
 
-  #apply(nowMs: number, nodes: number): void {
-    const { stateCodec } = this.#context.kernels;
-    this.#gate.filter(stateCodec, 0, nodes, undefined);
-    this.#membership.merge(nowMs, stateCodec, 0, nodes, 0);
+  /** The next turn of merging a large state. */
+  mergeTurn(nowMs: number): void {
+    this.#merger.run(nowMs);
   }
 
   #intervalMs(): number {
     return pushPullScaleMs(this.#context.config.pushPullIntervalMs, this.#context.roster.count);
   }
-
-  /** Reads the whole list once without applying anything: bytes, versions (protocol §16), merge filter. */
-  #check(message: Uint8Array, head: PushPullHead, join: boolean): string | undefined {
-    const { config, kernels, roster, stats } = this.#context;
-    const versions = new VersionCheck();
-    roster.addVersions(versions);
-    const members: Parameters<MergeFilter>[0][number][] = [];
-    const wantsMembers = join && config.mergeFilter !== undefined;
-    const codec = kernels.stateCodec;
-    let nodes = 0;
-    for (let chunk = this.#firstChunk(message, head); chunk !== undefined; chunk = this.#nextChunk(chunk)) {
-      if (chunk.end < 0) {
-        countReject(stats, chunk.end);
-        return 'push/pull state cannot be read';
-      }
-      nodes += chunk.nodes;
-      for (let i = 0; i < chunk.nodes; i++) {
-        const at = codec.recordsOffset + i * RECORD.stride;
-        const status = codec.u8[at + RECORD.status] as number;
-        versions.add(status, codec.u8, at + RECORD.vsn, Math.min(6, codec.u8[at + RECORD.vsnLength] as number));
-        if (wantsMembers && status !== STATUS_UNKNOWN) members.push(memberOf(codec, at, status));
-      }
-    }
-    if (nodes !== head.nodes) return 'push/pull state cannot be read';
-    const verdict = versions.verdict();
-    if (verdict !== undefined) {
-      stats.pushPullsRefused++;
-      return verdict;
-    }
-    if (wantsMembers && config.mergeFilter?.(members) === false) {
-      stats.pushPullsRefused++;
-      return 'refused by the merge filter';
-    }
-    return undefined;
-  }
-
-  /** Copies the node states into the state codec's inbox and indexes the first of them; undefined when there are none. */
-  #firstChunk(message: Uint8Array, head: PushPullHead): Chunk | undefined {
-    if (head.nodes === 0) return undefined;
-    const codec = this.#context.kernels.stateCodec;
-    const length = head.userStateOffset - head.nodesOffset;
-    const recordCapacity = Math.min(head.nodes, CHUNK_NODES_MAX);
-    if (codec.inboxBytes < length || codec.recordCapacity < recordCapacity) {
-      codec.rehome(grownPacketCodecArena(codec.arena, { inboxBytes: length, scratchBytes: length, recordCapacity }));
-    }
-    codec.u8.set(message.subarray(head.nodesOffset, head.userStateOffset), codec.inboxOffset);
-    codec.u32[CODEC.inboxTop >>> 2] = length;
-    return this.#nextChunk({ nodes: 0, end: 0, left: head.nodes });
-  }
-
-  /** Indexes the node states behind a chunk. `end` is -REJECT when they cannot be read. */
-  #nextChunk(chunk: Chunk): Chunk | undefined {
-    if (chunk.left === 0 || chunk.end < 0) return undefined;
-    const codec = this.#context.kernels.stateCodec;
-    const nodes = Math.min(chunk.left, codec.recordCapacity);
-    return { nodes, end: codec.indexState(chunk.end, nodes), left: chunk.left - nodes };
-  }
-}
-
-interface Chunk {
-  readonly nodes: number;
-  readonly end: number;
-  readonly left: number;
-}
-
-function memberOf(codec: Parameters<typeof viewOf>[0], at: number, status: number): Parameters<MergeFilter>[0][number] {
-  return {
-    name: textOf(viewOf(codec, at + RECORD.nameOffset)),
-    address: {
-      ip: viewOf(codec, at + RECORD.ipOffset).slice(),
-      port: (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8),
-    },
-    meta: viewOf(codec, at + RECORD.dataOffset).slice(),
-    status,
-  };
 }

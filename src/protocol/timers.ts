@@ -22,6 +22,8 @@ export const TIMER = {
   streamEnd: 9,
   /** An exchange of state ahead of the regular ones, after a join. */
   earlyExchange: 10,
+  /** A large state is being merged: the next turn of that. */
+  mergeTurn: 11,
 } as const;
 export type TimerKind = (typeof TIMER)[keyof typeof TIMER];
 

@@ -107,8 +107,10 @@ describe('an accepted push/pull', () => {
     const a = group.add('a', QUIET);
     const bad = body([...entries, { name: 'bad', vsn: [0, 0, 0, 0, 0, 0] }]);
     group.act(a, (engine, now) => engine.handleStream(now, FROM, bad));
+    group.until(() => a.engine.stats.pushPullsRefused === 1, 10_000);
     expect(a.engine.memberCount).toBe(1);
     group.act(a, (engine, now) => engine.handleStream(now, FROM, body(entries)));
+    group.until(() => a.engine.stats.pushPullsMerged === 1, 10_000);
     expect(a.engine.memberCount).toBe(40_001);
     expect(a.kernels.stateCodec.recordCapacity).toBeLessThan(40_000);
     const shown = a.events.filter((event) => event.type === 'join').length;
@@ -132,6 +134,7 @@ describe('an accepted push/pull', () => {
     const a = group.add('a', { ...QUIET, membersMax: 100 });
     const entries = Array.from({ length: 150 }, (_, i) => ({ name: `m${i}` }));
     group.act(a, (engine, now) => engine.handleStream(now, FROM, body(entries)));
+    group.until(() => a.engine.stats.pushPullsMerged === 1, 10_000);
     expect([a.engine.memberCount, a.engine.stats.refusedByMembersMax]).toEqual([100, 51]);
   });
 
