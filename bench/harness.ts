@@ -8,10 +8,15 @@ import { type Backend, chooseBackend } from '../src/kernels/backend.ts';
 import type { BackendName } from '../src/kernels/contract.ts';
 import { hasNativeClass } from '../src/kernels/native.ts';
 
-/** One prepared engine. */
-export interface Subject {
+export interface Timed {
+  /** What has to be done before each run and is not part of it. */
+  before?(): void;
   /** The measured work: `operations` times whatever the case is named after. */
   run(): void;
+}
+
+/** One prepared engine. */
+export interface Subject extends Timed {
   /** What the work has left behind: arenas, results. Must be the same bytes for every engine after the same runs. */
   output(): readonly Uint8Array[];
 }
@@ -113,7 +118,7 @@ function commonHash(test: BenchCase, backends: readonly Backend[]): string {
 }
 
 /** Nanoseconds per operation of each sample. */
-function timeRound(subject: Subject, operations: number, roundMs: number): number[] {
+export function timeRound(subject: Timed, operations: number, roundMs: number): number[] {
   const bench = new Bench({
     time: roundMs,
     iterations: 1,
@@ -122,18 +127,18 @@ function timeRound(subject: Subject, operations: number, roundMs: number): numbe
     throws: true,
     timestampProvider: 'hrtimeNow',
   });
-  bench.add('case', () => subject.run());
+  bench.add('case', () => subject.run(), { async: false, beforeEach: () => subject.before?.() });
   const [task] = bench.runSync();
   const result = task?.result;
   if (result?.state !== 'completed') throw new Error(`benchmark ended as ${result?.state}`);
   return (result.latency.samples ?? []).map((ms) => (ms * 1e6) / operations);
 }
 
-function timing(samples: readonly number[]): Timing {
+export function timing(samples: readonly number[]): Timing {
   return { medianNs: quantile(samples, 0.5), p99Ns: quantile(samples, 0.99), samples: samples.length };
 }
 
-function quantile(values: readonly number[], q: number): number {
+export function quantile(values: readonly number[], q: number): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] as number;
 }

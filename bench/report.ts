@@ -40,36 +40,21 @@ function commit(): string {
 }
 
 /** The results as Markdown, one table per suite. */
-export function report(results: readonly CaseResult[], where: Environment): string {
-  const lines = [...setting(where), ''];
+export function report(results: readonly CaseResult[]): string {
+  const lines: string[] = [];
   for (const suite of new Set(results.map((result) => result.suite))) {
-    lines.push(`| ${suite} | native | twin | twin / native |`, '|---|---:|---:|---:|');
+    lines.push(`| ${suite}, ns: median / p99 | native | twin | twin / native |`, '|---|---:|---:|---:|');
     lines.push(...results.filter((result) => result.suite === suite).map(row), '');
   }
   return lines.join('\n');
 }
 
-/** The cases named in `ids`, in one table. */
-export function headlines(results: readonly CaseResult[], ids: readonly string[], where: Environment): string {
-  const chosen = results.filter((result) => ids.includes(`${result.suite}/${result.name}`));
-  const ratios = results.flatMap(({ ratio }) => (ratio ? [ratio.median] : []));
-  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / Math.max(1, ratios.length));
-  const lines = [
-    ...setting(where),
-    '',
-    '| | native | twin | twin / native |',
-    '|---|---:|---:|---:|',
-    ...chosen.map(row),
-  ];
-  if (ratios.length > 0)
-    lines.push('', `Over all ${ratios.length} cases the twin takes ${mean.toFixed(1)} times as long (geometric mean).`);
-  return lines.join('\n');
-}
-
-function setting(where: Environment): string[] {
+/** The method in two lines; `memberlist` is its version, '' without it. */
+export function setting(where: Environment, memberlist: string): string[] {
+  const peer = memberlist === '' ? '' : `, ${memberlist}`;
   return [
-    `${where.cpu}, ${where.cores} cores (load ${where.load} at the start), ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}.`,
-    `Command: \`${where.command}\`. Nanoseconds per operation, median / p99.`,
+    `${where.cpu}, ${where.cores} cores (load ${where.load} at the start), ${where.platform}, Node ${where.node}${peer}, commit ${where.commit}, ${where.date}.`,
+    `Command: \`${where.command}\`. Medians of interleaved rounds, every contender on the same bytes; the results are compared before they are timed.`,
   ];
 }
 

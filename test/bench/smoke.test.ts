@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { benchBackends, type CaseResult, measure, SMOKE } from '../../bench/harness.ts';
-import { headlines, insertBetweenMarkers, report } from '../../bench/report.ts';
-import { HEADLINES, SUITES } from '../../bench/suites.ts';
+import { insertBetweenMarkers, report, setting } from '../../bench/report.ts';
+import { SUITES } from '../../bench/suites.ts';
+import { VERSUS } from '../../bench/versus/cases.ts';
+import { measureVersus, type VersusResult } from '../../bench/versus/measure.ts';
+import { versusReport } from '../../bench/versus/report.ts';
 
 const cases = SUITES.flatMap((suite) => suite.cases.map((each) => ({ id: `${suite.name}/${each.name}`, suite, each })));
 
@@ -51,27 +54,52 @@ describe('benchmarks', () => {
     expect(() => measure('kernel', differs, SMOKE)).toThrow(/differs: the engines' outputs differ/);
   });
 
-  test('every kernel has cases, every case another name, and the headlines exist', () => {
+  test('every kernel has cases, every case another name', () => {
     const ids = cases.map(({ id }) => id);
     expect(SUITES.map((suite) => suite.name)).toEqual(['packet-codec', 'member-table', 'broadcast-queue']);
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids).toEqual(expect.arrayContaining([...HEADLINES]));
+  });
+});
+
+describe('comparisons', () => {
+  const programs = { memberlist: '', bandwidth: '', inputs: '' };
+
+  test.each(VERSUS)('$id: our engines and plain JavaScript come to the same result', async (each) => {
+    const measured = await measureVersus(each, programs, SMOKE);
+    const names = [...benchBackends().map((backend) => backend.name), ...(each.plain ? ['plain'] : [])];
+    expect(Object.keys(measured.timings)).toEqual(names);
+    expect(measured.view).not.toBe('');
+  });
+
+  test('contenders that come to different results fail', async () => {
+    const [each] = VERSUS;
+    if (!each) throw new Error('no comparisons');
+    const subject = (view: string) => ({ run: () => {}, view: () => view });
+    const differs = { ...each, kernels: () => subject('a'), plain: () => subject('b') };
+    await expect(measureVersus(differs, programs, SMOKE)).rejects.toThrow(/the results differ/);
+  });
+
+  test('the table says what must be reached, and what was missed', () => {
+    const id = 'merge-unchanged';
+    const measured = (native: number, memberlist: number): VersusResult => ({
+      id,
+      timings: { native: timing(native), js: timing(4 * native), memberlist: timing(memberlist) },
+      rounds: { native: [native], js: [4 * native], memberlist: [memberlist] },
+      view: '',
+    });
+    expect(versusReport([measured(1e6, 12e6)])).toContain(
+      '| 1 ms | 4 ms | 12 ms | native >= 10x memberlist; native >= 3x pure TypeScript | 12.0x; 4.0x |',
+    );
+    expect(versusReport([measured(1e6, 9e6)])).toContain('**missed**: 9.0x; 4.0x |');
   });
 });
 
 describe('the report', () => {
   test('names the machine, and says so where nobody is clearly faster', () => {
-    const table = report([result('clear', 100, 250, 2.1, 2.9), result('noise', 100, 101, 0.9, 1.2)], where);
-    expect(table).toContain('a CPU, 2 cores (load 0.5 at the start), p, Node v1, commit c, d.');
+    const table = report([result('clear', 100, 250, 2.1, 2.9), result('noise', 100, 101, 0.9, 1.2)]);
+    expect(setting(where, '').join('\n')).toContain('a CPU, 2 cores (load 0.5 at the start), p, Node v1, commit c, d.');
     expect(table).toContain('| clear | 100 / 200 | 250 / 500 | 2.5 (2.1 to 2.9) |');
     expect(table).toContain('| noise | 100 / 200 | 101 / 202 | no difference (0.90 to 1.20) |');
-  });
-
-  test('headlines take the named cases and the geometric mean of all', () => {
-    const table = headlines([result('a', 100, 200, 2, 2), result('b', 100, 800, 8, 8)], ['kernel/b'], where);
-    expect(table).toContain('| b |');
-    expect(table).not.toContain('| a |');
-    expect(table).toContain('Over all 2 cases the twin takes 4.0 times as long');
   });
 
   test('goes between its markers and leaves the rest of the document alone', () => {

@@ -1,0 +1,115 @@
+/** The comparisons of the table in README.md, and what each must reach. */
+import type { Backend } from '../../src/kernels/backend.ts';
+import {
+  encoding,
+  intoEmpty,
+  KernelMembership,
+  kernelQueue,
+  packets,
+  plainMembership,
+  plainQueue,
+  QUEUE_OPERATIONS,
+  queueing,
+  unchanged,
+  type VersusSubject,
+} from './contenders.ts';
+import { MEMBERS, PACKETS, RECORDS_PER_PACKET, type VersusInputs } from './inputs.ts';
+
+export const CONTENDERS = ['native', 'js', 'plain', 'memberlist', 'bandwidth'] as const;
+export type ContenderName = (typeof CONTENDERS)[number];
+
+/** `factor` times as fast as `than`, or at most `atMostNs`. */
+export interface Target {
+  readonly who: ContenderName;
+  readonly factor?: number;
+  readonly than?: ContenderName;
+  readonly atMostNs?: number;
+}
+
+export interface VersusCase {
+  /** Also the name of the case in the memberlist program, where it has one. */
+  readonly id: string;
+  readonly title: string;
+  readonly operations: number;
+  readonly targets: readonly Target[];
+  /** In this process: our engines, and plain JavaScript where it has something to compare. */
+  kernels(backend: Backend, inputs: VersusInputs): VersusSubject;
+  plain?(inputs: VersusInputs): VersusSubject;
+  /** The other program that has this case. */
+  readonly program?: 'memberlist' | 'bandwidth';
+}
+
+const membership = (backend: Backend, inputs: VersusInputs) => new KernelMembership(backend, inputs.body.length);
+
+function packetCase(id: string, title: string, news: boolean, targets: readonly Target[]): VersusCase {
+  return {
+    id,
+    title,
+    operations: PACKETS * RECORDS_PER_PACKET,
+    targets,
+    kernels: (backend, inputs) => packets(membership(backend, inputs), inputs, news),
+    plain: (inputs) => packets(plainMembership(), inputs, news),
+    program: 'memberlist',
+  };
+}
+
+function queueCase(id: string, title: string, operation: 'fill' | 'enqueue', targets: readonly Target[]): VersusCase {
+  return {
+    id,
+    title,
+    operations: QUEUE_OPERATIONS,
+    targets,
+    kernels: (backend, { messages }) => queueing(kernelQueue(backend, messages), messages, operation),
+    plain: ({ messages }) => queueing(plainQueue(messages), messages, operation),
+    program: 'memberlist',
+  };
+}
+
+const all = MEMBERS.toLocaleString('en-US');
+
+export const VERSUS: readonly VersusCase[] = [
+  {
+    id: 'merge-unchanged',
+    title: `decode + merge a push/pull of ${all}, unchanged`,
+    operations: 1,
+    targets: [
+      { who: 'native', factor: 10, than: 'memberlist' },
+      { who: 'native', factor: 3, than: 'js' },
+    ],
+    kernels: (backend, inputs) => unchanged(membership(backend, inputs), inputs),
+    plain: (inputs) => unchanged(plainMembership(), inputs),
+    program: 'memberlist',
+  },
+  {
+    id: 'merge-empty',
+    title: `decode + merge a push/pull of ${all}, into an empty table`,
+    operations: 1,
+    targets: [{ who: 'native', factor: 20, than: 'memberlist' }],
+    kernels: (backend, inputs) => {
+      const kernels = membership(backend, inputs);
+      const fresh = () => {
+        kernels.reset();
+        return kernels;
+      };
+      return intoEmpty(fresh, inputs);
+    },
+    plain: (inputs) => intoEmpty(plainMembership, inputs),
+    program: 'memberlist',
+  },
+  packetCase('packets-news', 'packet of 10 alive/suspect, decode + merge, per record', true, [
+    { who: 'native', factor: 10, than: 'memberlist' },
+    { who: 'js', factor: 1, than: 'memberlist' },
+  ]),
+  packetCase('packets-old', 'the same when it is no news, per record', false, []),
+  {
+    id: 'encode-state',
+    title: `encode the state of ${all}`,
+    operations: 1,
+    targets: [],
+    kernels: (backend, inputs) => encoding(membership(backend, inputs), inputs),
+    plain: (inputs) => encoding(plainMembership(), inputs),
+    program: 'memberlist',
+  },
+  queueCase('queue-enqueue', 'queue 10 updates, 1,000 waiting', 'enqueue', []),
+  queueCase('queue-fill', 'fill a 1,400-byte packet from 1,000 updates', 'fill', [{ who: 'native', atMostNs: 5000 }]),
+];
