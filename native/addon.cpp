@@ -10,6 +10,8 @@
 
 #include "binding/addon_data.hpp"
 #include "binding/broadcast_queue.hpp"
+#include "binding/delta.hpp"
+#include "binding/digest.hpp"
 #include "binding/handle.hpp"
 #include "binding/interner.hpp"
 #include "binding/member_table.hpp"
@@ -30,6 +32,8 @@ class HearsayAddon : public Napi::Addon<HearsayAddon> {
     binding::register_packet_codec(env, data_, exports);
     binding::register_member_table(env, data_, exports);
     binding::register_broadcast_queue(env, data_, exports);
+    binding::register_digest(env, data_, exports);
+    binding::register_delta(env, data_, exports);
 #ifdef __linux__
     binding::register_udp(env, data_, exports);
 #endif

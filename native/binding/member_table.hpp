@@ -20,6 +20,9 @@ class MemberTable : public Handle<MemberTable> {
     if (names_.set(info, 1, "names") && profiles_.set(info, 2, "profiles")) rehome(info);
   }
 
+  /// For handles that read the table.
+  const kernels::MemberTable* kernel() const { return &kernel_; }
+
   /// (arena: Uint8Array) -> void.
   Napi::Value rehome(const Napi::CallbackInfo& info) {
     Arena next;

@@ -24,8 +24,8 @@ inline uint64_t mix64(uint64_t h) {
 }
 
 struct HashKey {
-  uint64_t k0 = 0;
-  uint64_t k1 = 0;
+  uint64_t k0;
+  uint64_t k1;
   bool operator==(const HashKey&) const = default;
 };
 

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "block_heap.hpp"
+#include "hash64.hpp"
 #include "layout.hpp"
 
 namespace hearsay::kernels {
@@ -130,6 +131,8 @@ class Interner {
     entry.hash = 0;
     entry.offset = 0;
     entry.length = 0;
+    entry.hash_epoch = 0;
+    entry.hash64 = 0;
     uint32_t& free_id = words_[layout::interner::freeId / 4];
     entry.next = free_id;
     free_id = id;
@@ -142,6 +145,32 @@ class Interner {
     return {heap_base_ + entries_[id - 1].offset, entries_[id - 1].length};
   }
 
+  /// Chooses the key of hash64(). Hashes kept under another key no longer count.
+  void set_hash_key(HashKey key) {
+    using namespace layout;
+    uint32_t& epoch = words_[interner::hashEpoch / 4];
+    HashKey known{};
+    std::memcpy(&known, words_ + interner::hashKey / 4, sizeof known);
+    if (epoch != 0 && known == key) return;
+    std::memcpy(words_ + interner::hashKey / 4, &key, sizeof key);
+    // After 2^32 keys hashes of the first would count again: by then they have long been replaced.
+    epoch = epoch == 0xffffffffu ? 1 : epoch + 1;
+  }
+
+  /// SipHash-2-4 of the bytes of an id under the key of set_hash_key(), 0 for an id that is not in use; kept until the key changes.
+  uint64_t hash64(uint32_t id) {
+    if (!is_used(id)) return 0;
+    Entry& entry = entries_[id - 1];
+    const uint32_t epoch = words_[layout::interner::hashEpoch / 4];
+    if (entry.hash_epoch != epoch) {
+      HashKey key{};
+      std::memcpy(&key, words_ + layout::interner::hashKey / 4, sizeof key);
+      entry.hash64 = siphash24(heap_base_ + entry.offset, entry.length, key);
+      entry.hash_epoch = epoch;
+    }
+    return entry.hash64;
+  }
+
  private:
   struct Entry {
     uint32_t hash;
@@ -149,13 +178,16 @@ class Interner {
     uint32_t offset;
     uint32_t length;
     uint32_t refs;
-    uint32_t reserved;
+    uint32_t hash_epoch;
+    uint64_t hash64;
   };
   static_assert(sizeof(Entry) == layout::interner_entry::stride);
   static_assert(offsetof(Entry, next) == layout::interner_entry::next);
   static_assert(offsetof(Entry, offset) == layout::interner_entry::offset);
   static_assert(offsetof(Entry, length) == layout::interner_entry::length);
   static_assert(offsetof(Entry, refs) == layout::interner_entry::refs);
+  static_assert(offsetof(Entry, hash_epoch) == layout::interner_entry::hashEpoch);
+  static_assert(offsetof(Entry, hash64) == layout::interner_entry::hash64);
 
   static constexpr uint32_t kRefsMax = 0xffffffffu;
   static constexpr uint64_t kIdMax = 1u << 24;

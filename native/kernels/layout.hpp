@@ -17,21 +17,24 @@
   X(kBlockBytesMax, BLOCK_BYTES_MAX, 2048) X(kBlockClassBytes, BLOCK_CLASS_BYTES, 16)                                 \
   X(kBlockClassCount, BLOCK_CLASS_COUNT, 128) X(kNoRecord, NO_RECORD, 0xffffffff)                                     \
   X(kStatusUnknown, STATUS_UNKNOWN, 255) X(kNestingMax, NESTING_MAX, 4) X(kNameBytesMax, NAME_BYTES_MAX, 512)         \
-  X(kMetaBytesMax, META_BYTES_MAX, 512) X(kCompoundPartsMax, COMPOUND_PARTS_MAX, 127)
+  X(kMetaBytesMax, META_BYTES_MAX, 512) X(kCompoundPartsMax, COMPOUND_PARTS_MAX, 127) \
+  X(kDigestCellBytes, DIGEST_CELL_BYTES, 13) X(kDeltaColumns, DELTA_COLUMNS, 5)                                       \
+  X(kDeltaRowBytesMax, DELTA_ROW_BYTES_MAX, 1152)
 
 #define HEARSAY_KERNEL_ID(X) \
-  X(interner, 1) X(packetCodec, 2) X(memberTable, 3) X(broadcastQueue, 4)
+  X(interner, 1) X(packetCodec, 2) X(memberTable, 3) X(broadcastQueue, 4) X(digest, 5) X(delta, 6)
 
 #define HEARSAY_HEADER(X) \
   X(magic, 0) X(layoutVersion, 4) X(kernelId, 8) X(capacity, 12) X(live, 16) X(flags, 20) X(prng, 24)                 \
   X(byteLength, 40) X(seq, 44) X(changeCount, 48) X(home, 52)
 
 #define HEARSAY_INTERNER(X) \
-  X(bucketCount, 64) X(heapBytes, 68) X(heapTop, 72) X(freeId, 76) X(idTop, 80) X(hashSeed, 84) X(headsOffset, 128)   \
-  X(bucketsOffset, 640)
+  X(bucketCount, 64) X(heapBytes, 68) X(heapTop, 72) X(freeId, 76) X(idTop, 80) X(hashSeed, 84) X(hashKey, 88)        \
+  X(hashEpoch, 104) X(headsOffset, 128) X(bucketsOffset, 640)
 
 #define HEARSAY_INTERNER_ENTRY(X) \
-  X(hash, 0) X(next, 4) X(offset, 8) X(length, 12) X(refs, 16) X(reserved, 20) X(stride, 24)
+  X(hash, 0) X(next, 4) X(offset, 8) X(length, 12) X(refs, 16) X(hashEpoch, 20) X(hash64, 24)       \
+  X(stride, 32)
 
 #define HEARSAY_CODEC(X) \
   X(recordCapacity, 64) X(inboxBytes, 68) X(scratchBytes, 72) X(packetCount, 76) X(recordCount, 80) X(inboxTop, 84)   \
@@ -89,15 +92,38 @@
 #define HEARSAY_QUEUE_ITEM(X) \
   X(key, 0) X(offset, 4) X(length, 8) X(token, 12) X(prefix, 16) X(lane, 20) X(reserved, 22) X(stride, 24)
 
+#define HEARSAY_DIGEST(X) \
+  X(key, 64) X(salt, 80) X(sum, 84) X(cellCapacity, 92) X(rangeCapacity, 96) X(nameCapacity, 100) X(lookupSize, 104)  \
+  X(unmatched, 108) X(rows, 112) X(itemsOffset, 128)
+
+#define HEARSAY_DIGEST_ITEM(X) \
+  X(state, 0) X(name, 4) X(stride, 8)
+
+#define HEARSAY_DIGEST_CELL(X) \
+  X(state, 0) X(name, 4) X(check, 8) X(count, 12) X(stride, 16)
+
+#define HEARSAY_DELTA(X) \
+  X(blockBytes, 64) X(dictionaryCapacity, 68) X(outLength, 72) X(dictionaryCount, 76) X(slotsOffset, 128)
+
+#define HEARSAY_DELTA_ENTRY(X) \
+  X(offset, 0) X(length, 4) X(stride, 8)
+
+#define HEARSAY_DELTA_COLUMN(X) \
+  X(flags, 0) X(names, 1) X(numbers, 2) X(addresses, 3) X(strings, 4)
+
+#define HEARSAY_DELTA_FLAG(X) \
+  X(status, 3) X(ip16, 4) X(samePort, 8) X(ext, 16) X(sameVsn, 32) X(sameMeta, 64) X(sameIp, 128)
+
 #define HEARSAY_STATUS(X) \
   X(alive, 0) X(suspect, 1) X(dead, 2) X(left, 3)
 
 #define HEARSAY_MESSAGE(X) \
   X(ping, 0) X(indirectPing, 1) X(ack, 2) X(suspect, 3) X(alive, 4) X(dead, 5) X(pushPull, 6) X(compound, 7)          \
-  X(user, 8) X(compress, 9) X(encrypt, 10) X(nack, 11) X(hasCrc, 12) X(error, 13) X(rumor, 200) X(label, 244)
+  X(user, 8) X(compress, 9) X(encrypt, 10) X(nack, 11) X(hasCrc, 12) X(error, 13) X(rumor, 200)        \
+  X(sync, 201) X(label, 244)
 
 #define HEARSAY_EXT(X) \
-  X(present, 1) X(stalled, 2) X(sequenceShift, 8)
+  X(present, 1) X(stalled, 2) X(deltaSync, 4) X(sequenceShift, 8)
 
 #define HEARSAY_REJECT(X) \
   X(none, 0) X(empty, 1) X(crcMismatch, 2) X(unknownType, 3) X(malformed, 4) X(truncated, 5) X(nestedTooDeep, 6)      \
@@ -131,7 +157,10 @@
   X(KERNEL_ID, kernel_id) X(HEADER, header) X(INTERNER, interner) X(INTERNER_ENTRY, interner_entry) X(CODEC, codec)   \
   X(PACKET, packet) X(RECORD, record) X(RECORD_FLAG, record_flag) X(TABLE, table) X(CHANGE, change) X(ROW, row)       \
   X(ROW_FLAG, row_flag) X(QUEUE, queue) X(QUEUE_REQUEST, queue_request) X(REQUEST_FLAG, request_flag)                 \
-  X(QUEUE_PACKET, queue_packet) X(QUEUE_ENTRY, queue_entry) X(QUEUE_ITEM, queue_item) X(STATUS, status)               \
+  X(QUEUE_PACKET, queue_packet) X(QUEUE_ENTRY, queue_entry) X(QUEUE_ITEM, queue_item) X(DIGEST, digest)               \
+  X(DIGEST_ITEM, digest_item) X(DIGEST_CELL, digest_cell) X(DELTA, delta) X(DELTA_ENTRY, delta_entry)                 \
+  X(DELTA_COLUMN, delta_column) X(DELTA_FLAG, delta_flag)                                                             \
+  X(STATUS, status)                                                                                                   \
   X(MESSAGE, message) X(EXT, ext) X(REJECT, reject) X(PROFILE, profile) X(NEED, need) X(CHANGE_KIND, change_kind)     \
   X(CHANGE_FLAG, change_flag) X(MERGE_FLAG, merge_flag) X(LANE, lane) X(PICK, pick)
 

@@ -89,6 +89,7 @@ class MemberRows {
     return true;
   }
 
+  uint32_t capacity() const { return capacity_; }
   uint32_t name_capacity() const { return name_capacity_; }
   uint32_t pick_capacity() const { return pick_capacity_; }
   uint32_t* picks() { return picks_; }

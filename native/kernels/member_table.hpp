@@ -31,6 +31,11 @@ class MemberTable {
     return true;
   }
 
+  /// For kernels that read what a table holds.
+  const MemberRows& rows() const { return rows_; }
+  Interner& names() const { return *names_; }
+  Interner& profiles() const { return *profiles_; }
+
   /// Applies records [first, first + count), which the caller has checked against view.capacity(); how many were used up.
   uint32_t merge(double now_ms, const RecordView& view, uint32_t first, uint32_t count, uint32_t flags) {
     const bool began = rows_.begin();

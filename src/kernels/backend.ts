@@ -1,14 +1,30 @@
 import { HearsayError } from '../util/errors.ts';
 import { type BroadcastQueueArenaOptions, createBroadcastQueueArena } from './arenas/broadcast-queue.ts';
+import { createDeltaArena, type DeltaArenaOptions } from './arenas/delta.ts';
+import { createDigestArena, type DigestArenaOptions } from './arenas/digest.ts';
 import { createInternerArena, type InternerArenaOptions } from './arenas/interner.ts';
 import { createMemberTableArena, type MemberTableArenaOptions } from './arenas/member-table.ts';
 import { createPacketCodecArena, type PacketCodecOptions } from './arenas/packet-codec.ts';
-import type { BackendName, BroadcastQueue, EngineKernels, Interner, MemberTable, PacketCodec } from './contract.ts';
+import type {
+  BackendName,
+  BroadcastQueue,
+  Delta,
+  Digest,
+  EngineKernels,
+  Interner,
+  MemberTable,
+  PacketCodec,
+  SyncKernels,
+} from './contract.ts';
 import { JsBroadcastQueue } from './js/broadcast-queue.ts';
+import { JsDelta } from './js/delta.ts';
+import { JsDigest } from './js/digest.ts';
 import { JsInterner } from './js/interner.ts';
 import { JsMemberTable } from './js/member-table.ts';
 import { JsPacketCodec } from './js/packet-codec.ts';
 import { NativeBroadcastQueue } from './native/broadcast-queue.ts';
+import { NativeDelta } from './native/delta.ts';
+import { NativeDigest } from './native/digest.ts';
 import { NativeInterner } from './native/interner.ts';
 import { NativeMemberTable } from './native/member-table.ts';
 import { NativePacketCodec } from './native/packet-codec.ts';
@@ -26,6 +42,10 @@ export interface Backend {
   createPacketCodec(options: PacketCodecOptions): PacketCodec;
   createMemberTable(options: MemberTableArenaOptions, names: Interner, profiles: Interner): MemberTable;
   createBroadcastQueue(options: BroadcastQueueArenaOptions): BroadcastQueue;
+  createDigest(options: DigestArenaOptions): Digest;
+  createDelta(options: DeltaArenaOptions): Delta;
+  /** Both, made when first used. */
+  createSyncKernels(): SyncKernels;
   /** Everything one engine works with. Pass what it shares with other engines of the thread. */
   createEngineKernels(options: EngineKernelOptions): EngineKernels;
 }
@@ -47,6 +67,7 @@ export interface EngineKernelOptions {
   readonly stateCodec?: PacketCodec;
   readonly names?: Interner;
   readonly profiles?: Interner;
+  readonly sync?: SyncKernels;
 }
 
 const DEFAULT_MEMBERS = 64;
@@ -106,7 +127,7 @@ export function chooseBackendFrom(requested: string, load: () => NativeLoad): Ba
   );
 }
 
-type Makers = Pick<Backend, 'createInterner' | 'createPacketCodec' | 'createMemberTable' | 'createBroadcastQueue'>;
+type Makers = Omit<Backend, 'name' | 'reason' | 'createEngineKernels' | 'createSyncKernels'>;
 
 function jsBackend(reason: string): Backend {
   return withEngineKernels('js', reason, {
@@ -119,6 +140,8 @@ function jsBackend(reason: string): Backend {
         ofClass(JsInterner, profiles, 'profiles'),
       ),
     createBroadcastQueue: (options) => new JsBroadcastQueue(createBroadcastQueueArena(options)),
+    createDigest: (options) => new JsDigest(createDigestArena(options)),
+    createDelta: (options) => new JsDelta(createDeltaArena(options)),
   });
 }
 
@@ -133,6 +156,8 @@ function nativeBackend(reason: string): Backend {
         ofClass(NativeInterner, profiles, 'profiles'),
       ),
     createBroadcastQueue: (options) => new NativeBroadcastQueue(createBroadcastQueueArena(options)),
+    createDigest: (options) => new NativeDigest(createDigestArena(options)),
+    createDelta: (options) => new NativeDelta(createDeltaArena(options)),
   });
 }
 
@@ -144,11 +169,31 @@ function ofClass<T extends Interner>(expected: abstract new (...args: never) => 
   );
 }
 
+/** Rows to make room for at first. */
+const SYNC_ROWS = 1024;
+
+/** Most engines of a test or a simulator never exchange a digest, so nothing is made before it is asked for. */
+function syncKernels(makers: Makers): SyncKernels {
+  let digest: Digest | undefined;
+  let delta: Delta | undefined;
+  return {
+    get digest() {
+      digest ??= makers.createDigest({ capacity: SYNC_ROWS });
+      return digest;
+    },
+    get delta() {
+      delta ??= makers.createDelta({ capacity: SYNC_ROWS });
+      return delta;
+    },
+  };
+}
+
 function withEngineKernels(name: BackendName, reason: string, makers: Makers): Backend {
   return {
     name,
     reason,
     ...makers,
+    createSyncKernels: () => syncKernels(makers),
     createEngineKernels(options) {
       const members = options.maxMembers ?? DEFAULT_MEMBERS;
       const shared = options.shared ?? false;
@@ -183,6 +228,7 @@ function withEngineKernels(name: BackendName, reason: string, makers: Makers): B
           profiles,
         ),
         queue: makers.createBroadcastQueue({ ...QUEUE_SIZES, shared: false }),
+        sync: options.sync ?? syncKernels(makers),
       };
     },
   };

@@ -36,6 +36,8 @@ export const MESSAGE = {
   error: 13,
   /** A user broadcast with origin and id, so that receivers can pass it on once. Only to members that announced EXT. */
   rumor: 200,
+  /** Delta push-pull: digests and differing rows. On streams, only with members that announced EXT.deltaSync. */
+  sync: 201,
   label: 244,
 } as const;
 
@@ -48,6 +50,8 @@ export const EXT = {
   present: 1,
   /** The member's process answers but its application thread does not run. */
   stalled: 2,
+  /** Understands MESSAGE.sync. */
+  deltaSync: 4,
   /** Bits 8..31: raised by the member with each change of the word, so that newer wins. */
   sequenceShift: 8,
 } as const;
@@ -295,6 +299,90 @@ export interface BroadcastQueue extends Kernel {
   prune(lane: number, keep: number): void;
 }
 
+/**
+ * Fingerprints of a member table, so that two nodes find the rows in which they differ by exchanging few bytes. Lives for one call
+ * of the engine: nothing is kept from table to table, so all engines of a thread may share one.
+ *
+ * The item of a row is 64 bits: its name half is the upper half of the SipHash of the name, its state half a hash of name, profile,
+ * incarnation, status, extension word and salt. For a suspect row profile and extension word do not count, for dead and left rows
+ * nothing does: they are no items, because two nodes that know a member as gone have nothing to tell each other (they may have learned
+ * it differently, and forget it at different times). The keyed hashes of names and profiles are kept in the interners.
+ */
+export interface Digest extends Kernel {
+  /** Rows at most. */
+  readonly capacity: number;
+  readonly cellCapacity: number;
+  readonly rangeCapacity: number;
+  readonly nameCapacity: number;
+  readonly itemsOffset: number;
+  readonly rangesOffset: number;
+  readonly namesOffset: number;
+  readonly slotsOffset: number;
+
+  /**
+   * Hashes all rows of a table of the same backend under DIGEST.key and DIGEST.salt, which the caller has set; writes items (by slot), DIGEST.sum
+   * and HEADER.live. Returns the number of items, -1 when the table has more rows than `capacity`.
+   */
+  hashTable(table: MemberTable): number;
+
+  /** Sums of the mixed items by the upper `bits` bits of the name half: 2^bits ranges, at most rangeCapacity. Returns 2^bits. */
+  rangeSums(bits: number): number;
+
+  /**
+   * Writes a sketch of `cells` cells (a multiple of 3, at most cellCapacity) of all items, DIGEST_CELL_BYTES each, to `out` from `at`. Returns the end
+   * offset, or -(bytes needed in all).
+   */
+  sketch(cells: number, out: Uint8Array, at: number): number;
+
+  /**
+   * Takes their sketch of `cells` cells from `source` at `at`, subtracts ours and lists the name halves of all differing items in names
+   * (a name may come twice). Returns how many, or -1: the differences are more than the sketch or the list can tell, or the sketch is none.
+   */
+  peel(cells: number, source: Uint8Array, at: number): number;
+
+  /**
+   * Lists in slots the rows, gone ones included, whose name half is one of the first `count` names, in order of slots; the names without a
+   * row, each once, are then the first DIGEST.unmatched ones. Returns the number of slots.
+   */
+  match(count: number): number;
+
+  /**
+   * XXH3-64 of many values in one call: value i ends (exclusive) at the u32 `ends[4i]` of `source` and starts where the one before ended; its hash goes to
+   * `out[8i]` as u64. All little-endian. Returns the number of values hashed; fewer than there are when ends are out of order or beyond the source.
+   */
+  hashValues(source: Uint8Array, ends: Uint8Array, out: Uint8Array, seed: number): number;
+}
+
+/**
+ * Rows of a member table as compact blocks, and blocks as records of a codec (docs/wire.md §9). A block is columns with shared prefixes of names and addresses, a
+ * dictionary for versions and metadata, variable-length integers, and a checksum. Lives for one call of the engine.
+ */
+export interface Delta extends Kernel {
+  /** Rows per encode() at most. */
+  readonly capacity: number;
+  readonly blockBytes: number;
+  readonly slotsOffset: number;
+  readonly outOffset: number;
+
+  /**
+   * Encodes rows slots[first..first + count) of a table of the same backend into one block of at most `budgetBytes` (at most blockBytes) in out; DELTA.outLength is its length. Slots of free
+   * rows are passed over. Returns how many slots were used up: go on from there. 0 = not even one row fits.
+   */
+  encode(table: MemberTable, first: number, count: number, budgetBytes: number): number;
+
+  /**
+   * Reads one block at [from, from + length) of the codec's inbox (relative) into records 0.. of that codec, kind 6, as indexState() would leave them. Returns the number of records, or
+   * -REJECT; then no record counts. oversized = the block is too long or the codec needs more records or scratch; the head of the block says how much.
+   */
+  decode(codec: PacketCodec, from: number, length: number): number;
+}
+
+/** What delta push-pull works with. */
+export interface SyncKernels {
+  readonly digest: Digest;
+  readonly delta: Delta;
+}
+
 /** What one engine works with. Codec and interners may be shared by all engines of a thread. */
 export interface EngineKernels {
   readonly codec: PacketCodec;
@@ -304,4 +392,6 @@ export interface EngineKernels {
   readonly profiles: Interner;
   readonly table: MemberTable;
   readonly queue: BroadcastQueue;
+  /** Made when first used; may be shared by all engines of a thread. */
+  readonly sync: SyncKernels;
 }

@@ -11,7 +11,14 @@ export const LAYOUT_VERSION = 1;
 /** "HRSY" in little-endian. */
 export const ARENA_MAGIC = 0x59535248;
 
-export const KERNEL_ID = { interner: 1, packetCodec: 2, memberTable: 3, broadcastQueue: 4 } as const;
+export const KERNEL_ID = {
+  interner: 1,
+  packetCodec: 2,
+  memberTable: 3,
+  broadcastQueue: 4,
+  digest: 5,
+  delta: 6,
+} as const;
 
 /** The first 64 bytes of every arena. All u32 unless said otherwise. */
 export const HEADER = {
@@ -55,11 +62,23 @@ export const INTERNER = {
   freeId: 76, // head of the list of free ids (linked through entry.next), 0 = none
   idTop: 80, // highest id ever used
   hashSeed: 84,
+  hashKey: 88, // four words: the SipHash key of the hashes kept in the entries
+  hashEpoch: 104, // raised with each new key; 0 = no key yet
   headsOffset: 128,
   bucketsOffset: 128 + BLOCK_CLASS_COUNT * 4, // u32 per bucket: id of the chain head, 0 = none
 } as const;
 /** Entry of id i lies at entriesOffset + (i - 1) * INTERNER_ENTRY.stride. */
-export const INTERNER_ENTRY = { hash: 0, next: 4, offset: 8, length: 12, refs: 16, reserved: 20, stride: 24 } as const;
+export const INTERNER_ENTRY = {
+  hash: 0,
+  next: 4,
+  offset: 8,
+  length: 12,
+  refs: 16,
+  hashEpoch: 20,
+  hash64: 24,
+  stride: 32,
+} as const;
+/** hash64 (u64) is the keyed hash of the bytes, made when first asked for; it counts while hashEpoch is the interner's. */
 
 /** PacketCodec: header 64, sub-header 64, packets, records, bytes (inbox), scratch. */
 export const CODEC = {
@@ -244,6 +263,55 @@ export const QUEUE_ITEM = {
  * finished: u32 tokens. order: u32 entry index per lane, sorted. index: u32 entry + 1, open addressing on key with linear
  * probing from bucket (key x 0x9e3779b1 mod 2^32) >> (32 - log2(indexBuckets)).
  */
+
+/** Digest: header 64, sub-header 64, items, ranges, own cells, their cells, names, slots, lookup. */
+export const DIGEST = {
+  key: 64, // four words: SipHash key of names and profiles
+  salt: 80, // mixed into the state half of every item
+  sum: 84, // two words, lower half first: sum of all mixed items
+  cellCapacity: 92,
+  rangeCapacity: 96,
+  nameCapacity: 100,
+  lookupSize: 104, // power of two, >= 2 x nameCapacity
+  unmatched: 108, // names left by the last match()
+  rows: 112, // rows of the table that was hashed last, free ones included
+  itemsOffset: 128,
+} as const;
+/** An item: u32 state half (0 = not counted), u32 name half (0 = free row). A range: u64 sum. A name: u32 name half. Lookup: u32 name, u32 flags. */
+export const DIGEST_ITEM = { state: 0, name: 4, stride: 8 } as const;
+/** A cell of a sketch (invertible Bloom lookup table): xor of items, xor of their checks, number of items mod 256. */
+export const DIGEST_CELL = { state: 0, name: 4, check: 8, count: 12, stride: 16 } as const;
+/** Bytes of a cell as it travels: count is one byte. */
+export const DIGEST_CELL_BYTES = 13;
+
+/** Delta: header 64, sub-header 64, slots, out, columns, dictionary, buckets. */
+export const DELTA = {
+  blockBytes: 64, // size of out
+  dictionaryCapacity: 68, // power of two
+  outLength: 72,
+  dictionaryCount: 76,
+  slotsOffset: 128,
+} as const;
+/** A string that a later row may refer to. `offset` is relative to the last column (encode) or absolute in the codec's arena (decode). */
+export const DELTA_ENTRY = { offset: 0, length: 4, stride: 8 } as const;
+export const DELTA_COLUMNS = 5;
+/** The columns of a block. */
+export const DELTA_COLUMN = { flags: 0, names: 1, numbers: 2, addresses: 3, strings: 4 } as const;
+/**
+ * Flags of a row in a block; the lowest two bits are its status. A row that is not alive has no others: it is name, status and
+ * incarnation, which is all that anybody reads of it.
+ */
+export const DELTA_FLAG = {
+  status: 3,
+  ip16: 4,
+  samePort: 8,
+  ext: 16,
+  sameVsn: 32,
+  sameMeta: 64,
+  sameIp: 128,
+} as const;
+/** Most bytes that one row can add to one column; columns are that much longer than a block. */
+export const DELTA_ROW_BYTES_MAX = 1152;
 
 /** Rounds up to the alignment of sections. */
 export function align8(bytes: number): number {

@@ -133,12 +133,13 @@ describe('loading the addon', () => {
 
 describe.each(backends)('kernels of the $name backend', (backend) => {
   test('an engine gets kernels of this backend, over fresh arenas', () => {
-    const kernels = backend.createEngineKernels({ rngSeed: 7 });
-    for (const kernel of Object.values(kernels)) expect(kernel.backend).toBe(backend.name);
+    const { sync, ...kernels } = backend.createEngineKernels({ rngSeed: 7 });
+    for (const kernel of [...Object.values(kernels), sync.digest, sync.delta]) expect(kernel.backend).toBe(backend.name);
     expect(kernels.table.capacity).toBeGreaterThanOrEqual(64);
     expect(kernels.table.names).toBe(kernels.names);
     expect(kernels.table.profiles).toBe(kernels.profiles);
     expect(kernels.stateCodec).not.toBe(kernels.codec);
+    expect(sync.digest).toBe(sync.digest);
   });
 
   test('shared kernels put what other threads read into shared memory, and the rest not', () => {

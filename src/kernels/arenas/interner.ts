@@ -94,6 +94,11 @@ export function grownInternerArena(old: Arena, options: GrownInternerArenaOption
     INTERNER.heapTop,
     INTERNER.freeId,
     INTERNER.idTop,
+    INTERNER.hashKey,
+    INTERNER.hashKey + 4,
+    INTERNER.hashKey + 8,
+    INTERNER.hashKey + 12,
+    INTERNER.hashEpoch,
   ]) {
     u32[field / 4] = oldU32[field / 4] as number;
   }

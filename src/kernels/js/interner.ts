@@ -2,6 +2,7 @@ import { internerSections } from '../arenas/interner.ts';
 import type { Arena, Interner } from '../contract.ts';
 import { BLOCK_BYTES_MAX, HEADER, INTERNER, INTERNER_ENTRY } from '../layout.ts';
 import { BlockHeap } from './block-heap.ts';
+import type { Hash64 } from './hash64.ts';
 
 const LIVE = HEADER.live >>> 2;
 const FREE_ID = INTERNER.freeId >>> 2;
@@ -13,7 +14,11 @@ const NEXT = INTERNER_ENTRY.next >>> 2;
 const OFFSET = INTERNER_ENTRY.offset >>> 2;
 const LENGTH = INTERNER_ENTRY.length >>> 2;
 const REFS = INTERNER_ENTRY.refs >>> 2;
+const ENTRY_EPOCH = INTERNER_ENTRY.hashEpoch >>> 2;
+const HASH_LOW = INTERNER_ENTRY.hash64 >>> 2;
 const STRIDE = INTERNER_ENTRY.stride >>> 2;
+const HASH_KEY = INTERNER.hashKey >>> 2;
+const HASH_EPOCH = INTERNER.hashEpoch >>> 2;
 
 /** MurmurHash3 x86_32 (Austin Appleby, public domain) of `length` bytes from `at`. Reads bytes, so any alignment will do. */
 export function murmur3(bytes: Uint8Array, at: number, length: number, seed: number): number {
@@ -176,6 +181,9 @@ export class JsInterner implements Interner {
     u32[entry + HASH] = 0;
     u32[entry + OFFSET] = 0;
     u32[entry + LENGTH] = 0;
+    u32[entry + ENTRY_EPOCH] = 0;
+    u32[entry + HASH_LOW] = 0;
+    u32[entry + HASH_LOW + 1] = 0;
     u32[entry + NEXT] = u32[FREE_ID] as number;
     u32[FREE_ID] = id;
     u32[LIVE] = (u32[LIVE] as number) - 1;
@@ -194,6 +202,39 @@ export class JsInterner implements Interner {
   /** Length of the bytes of an id; 0 when the id is not in use. */
   lengthOf(id: number): number {
     return this.#isUsed(id) ? (this.#u32[this.#entries + (id - 1) * STRIDE + LENGTH] as number) : 0;
+  }
+
+  /** Chooses the key of hash64(): four words. Hashes kept under another key no longer count. */
+  setHashKey(key: ArrayLike<number>): void {
+    const u32 = this.#u32;
+    const epoch = u32[HASH_EPOCH] as number;
+    let isSame = epoch !== 0;
+    for (let i = 0; i < 4; i++) if (u32[HASH_KEY + i] !== key[i]) isSame = false;
+    if (isSame) return;
+    for (let i = 0; i < 4; i++) u32[HASH_KEY + i] = key[i] as number;
+    // After 2^32 keys hashes of the first would count again: by then they have long been replaced.
+    u32[HASH_EPOCH] = epoch === 0xffffffff ? 1 : epoch + 1;
+  }
+
+  /** SipHash-2-4 of the bytes of an id under the key of setHashKey(), 0 for an id that is not in use; kept until the key changes. */
+  hash64(id: number, out: Hash64): void {
+    if (!this.#isUsed(id)) {
+      out.low = 0;
+      out.high = 0;
+      return;
+    }
+    const u32 = this.#u32;
+    const entry = this.#entries + (id - 1) * STRIDE;
+    if (u32[entry + ENTRY_EPOCH] === u32[HASH_EPOCH]) {
+      out.low = u32[entry + HASH_LOW] as number;
+      out.high = u32[entry + HASH_LOW + 1] as number;
+      return;
+    }
+    const key = u32.subarray(HASH_KEY, HASH_KEY + 4);
+    out.siphash24(this.#u8, this.#heapOffset + (u32[entry + OFFSET] as number), u32[entry + LENGTH] as number, key);
+    u32[entry + HASH_LOW] = out.low;
+    u32[entry + HASH_LOW + 1] = out.high;
+    u32[entry + ENTRY_EPOCH] = u32[HASH_EPOCH] as number;
   }
 
   /** In use, and with its bytes inside the heap section. */
