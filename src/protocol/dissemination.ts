@@ -1,5 +1,5 @@
 import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
-import { EXT, LANE, MESSAGE, type PacketCodec, PICK } from '../kernels/contract.ts';
+import { EXT, LANE, MESSAGE, type PacketCodec, PICK, REJECT } from '../kernels/contract.ts';
 import { BLOCK_BYTES_MAX, HEADER, QUEUE, QUEUE_ITEM, RECORD } from '../kernels/layout.ts';
 import { textOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
@@ -159,7 +159,7 @@ export class Dissemination {
     // The byte before the data is the type byte, also inside a compound.
     const rumor = offset === 0 ? -1 : parseRumor(codec.u8, offset - 1, offset + length);
     if (typeof rumor === 'number') {
-      countReject(stats, 5);
+      countReject(stats, REJECT.truncated);
       return undefined;
     }
     stats.rumorsReceived++;

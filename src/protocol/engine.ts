@@ -252,6 +252,8 @@ export class GossipEngine {
   /** Changes our metadata. Done as leave(). Throws ERR_META_TOO_LARGE. */
   setMeta(nowMs: number, meta: Uint8Array): number {
     this.#advance(nowMs);
+    // Our own alive message takes the inbox's place in the codec: what was collected there goes first.
+    this.#inbox.flush(nowMs);
     return this.#commands.setMeta(nowMs, meta);
   }
 

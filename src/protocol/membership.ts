@@ -255,7 +255,7 @@ export class Membership {
 
   /** Makes room for what merge() needs. False when the limit of members is reached. */
   #grow(need: number): boolean {
-    const { config, kernels, roster } = this.#context;
+    const { config, kernels } = this.#context;
     const { table, names, profiles } = kernels;
     if (need === NEED.out) {
       table.rehome(
@@ -263,7 +263,6 @@ export class Membership {
       );
       return true;
     }
-    if (roster.count >= config.membersMax) return false;
     if (need === NEED.rows) {
       const capacity = Math.min(config.membersMax, 2 * table.capacity);
       if (capacity <= table.capacity) return false;

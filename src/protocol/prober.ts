@@ -1,5 +1,5 @@
 import { MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
-import { type Address, addressEquals } from '../util/address.ts';
+import { type Address, sameEndpoint } from '../util/address.ts';
 import { assert } from '../util/assert.ts';
 import { encodeCompound } from '../wire/compound.ts';
 import { encodeIndirectPing, encodePing, encodeSuspect } from '../wire/messages.ts';
@@ -206,7 +206,7 @@ export class Prober {
   unreachable(nowMs: number, address: Address): void {
     for (const probe of this.#probes.values()) {
       if (probe.stage !== STAGE.direct || !this.#isSameMember(probe)) continue;
-      if (!addressEquals(this.#context.roster.address(probe.slot), address)) continue;
+      if (!sameEndpoint(this.#context.roster.address(probe.slot), address)) continue;
       probe.isUnreachable = true;
       this.#context.timers.cancel(probe.timeoutToken);
       this.#askOthers(nowMs, probe);

@@ -1,6 +1,6 @@
 import type { PacketCodec } from '../kernels/contract.ts';
 import { RECORD } from '../kernels/layout.ts';
-import { type Address, addressEquals } from '../util/address.ts';
+import { type Address, sameEndpoint } from '../util/address.ts';
 import { bytesEqual } from '../util/bytes.ts';
 import { encodeAck, encodeNack, encodePing } from '../wire/messages.ts';
 import type { Context } from './context.ts';
@@ -162,7 +162,7 @@ export class Responder {
   /** Packets to this address do not arrive: no use to let the requester wait for its nack. */
   unreachable(address: Address): void {
     for (const relay of this.#relays.values()) {
-      if (relay.nackToken !== 0 && addressEquals(relay.target, address)) this.nackDue(relay.seqNo);
+      if (relay.nackToken !== 0 && sameEndpoint(relay.target, address)) this.nackDue(relay.seqNo);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { type EngineKernels, EXT, type Interner, PROFILE, STATUS, type Status } from '../kernels/contract.ts';
 import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../kernels/layout.ts';
-import { type Address, addressEquals } from '../util/address.ts';
-import { bytesEqual, textOf } from '../util/bytes.ts';
+import { type Address, sameEndpoint, sameHost } from '../util/address.ts';
+import { textOf } from '../util/bytes.ts';
 import type { MemberInfo } from './types.ts';
 import type { VersionCheck } from './versions.ts';
 
@@ -130,15 +130,15 @@ export class Roster {
     };
   }
 
-  /** Name of the member at an address, '' when there is none. */
+  /** Name of the member at an address, '' when there is none. Sockets name IPv4 peers in 4 bytes, members may in 16 (protocol §9.1). */
   nameAt(address: Address): string {
     const key = addressKey(address);
     const known = this.#slotByAddress.get(key);
-    if (known !== undefined && this.isUsed(known) && addressEquals(this.address(known), address))
+    if (known !== undefined && this.isUsed(known) && sameEndpoint(this.address(known), address))
       return this.name(known);
     for (let i = 0; i < this.count; i++) {
       const slot = this.#slotAt(i);
-      if (!addressEquals(this.address(slot), address)) continue;
+      if (!sameEndpoint(this.address(slot), address)) continue;
       if (this.#slotByAddress.size >= ADDRESSES_MAX) this.#slotByAddress.clear();
       this.#slotByAddress.set(key, slot);
       return this.name(slot);
@@ -151,7 +151,7 @@ export class Roster {
     let found = -1;
     for (let i = 0; i < this.count; i++) {
       const slot = this.#slotAt(i);
-      if (!bytesEqual(this.address(slot).ip, ip)) continue;
+      if (!sameHost(this.address(slot).ip, ip)) continue;
       if (found >= 0) return '';
       found = slot;
     }

@@ -16,6 +16,23 @@ export function addressEquals(a: Address, b: Address): boolean {
   return true;
 }
 
+/**
+ * True when both lead to the same socket: as addressEquals, but the mapped 16-byte form of an IPv4 address counts as that address. For
+ * comparing what a socket says about a sender with what a member says about itself.
+ */
+export function sameEndpoint(a: Address, b: Address): boolean {
+  return a.port === b.port && sameHost(a.ip, b.ip);
+}
+
+/** True when both IPs lead to the same host; the mapped form of an IPv4 address counts as that address. */
+export function sameHost(a: Uint8Array, b: Uint8Array): boolean {
+  const fromA = a.length === 16 && isMappedV4(a) ? 12 : 0;
+  const fromB = b.length === 16 && isMappedV4(b) ? 12 : 0;
+  if (a.length - fromA !== b.length - fromB) return false;
+  for (let i = 0; i < a.length - fromA; i++) if (a[fromA + i] !== b[fromB + i]) return false;
+  return true;
+}
+
 /** `10.0.0.1:7946` or `[fe80::1]:7946`. */
 export function formatAddress(address: Address): string {
   const ip = formatIp(address.ip);

@@ -109,6 +109,18 @@ describe('many packets in one turn', () => {
     expect([full.stats.inboxFull, full.stats.userMessagesReceived]).toEqual([1, capacity]);
   });
 
+  it('are all handled when a metadata change comes between their arrival and their turn', () => {
+    const { engine: busy } = engine();
+    for (const bytes of packets()) busy.addPacket(FROM, bytes);
+    busy.setMeta(1, text('v2'));
+    busy.handleInbox(1);
+    const { sent, events, members, rejected } = outcome(busy) as Record<string, unknown[]>;
+    expect(events).toContain('message');
+    expect(members).toEqual(['a 0 3', 'm1 0 1', 'm2 0 1']);
+    expect(sent).toHaveLength(1);
+    expect(rejected).toMatchObject({ unknownType: 1, malformed: 0, truncated: 0 });
+  });
+
   it('carry the refutation in the answer to a ping that came with an accusation', () => {
     const { engine: accused } = engine();
     const [, , suspect, ping] = packets() as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];

@@ -10,14 +10,14 @@ import { Group, pair, type TestNode, text } from '../helpers/pair.ts';
 
 const SENDER = { ip: Uint8Array.of(10, 0, 0, 2), port: 7946 };
 
-function alive(node: string, incarnation: number): Uint8Array {
-  const out = new Uint8Array(512);
+function alive(node: string, incarnation: number, meta: Uint8Array | null = null): Uint8Array {
+  const out = new Uint8Array(1024);
   const message = {
     incarnation,
     node: text(node),
     addr: Uint8Array.of(10, 3, 3, 3),
     port: 7946,
-    meta: null,
+    meta,
     vsn: Uint8Array.of(1, 5, 2, 0, 0, 0),
   };
   return out.slice(0, encodeAlive(out, 0, message));
@@ -100,6 +100,18 @@ describe('packets', () => {
     for (let i = 0; i < 3000; i++) group.inject(SENDER, a, alive(`ghost ${i}`, 1));
     expect([a.engine.memberCount, a.engine.stats.refusedByMembersMax]).toEqual([500, 2501]);
     expect(a.kernels.table.capacity).toBeLessThanOrEqual(500);
+  });
+
+  it('leave a full table able to follow the members it has', () => {
+    const group = new Group();
+    const a = group.add('a', { membersMax: 64, probeIntervalMs: 0 });
+    for (let i = 0; i < 100; i++) group.inject(SENDER, a, alive(`m${i}`, 1));
+    const known = group.act(a, (engine) => engine.members()).filter(({ name }) => name !== 'a');
+    // Together more than the memory of addresses and metadata that the table began with.
+    for (const { name } of known) group.inject(SENDER, a, alive(name, 2, text(name.padEnd(500))));
+    const now = a.engine.members().filter(({ name }) => name !== 'a');
+    expect(now.every(({ incarnation, meta }) => incarnation === 2 && meta.length === 500)).toBe(true);
+    expect(a.engine.stats.refusedByMembersMax).toBe(100 - known.length);
   });
 
   it('of rumors without end leave the queue and the memory of ids bounded', () => {

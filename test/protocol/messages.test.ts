@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { STATUS } from '../../src/kernels/contract.ts';
+import { parseIp } from '../../src/util/address.ts';
+import { encodeUserHeader } from '../../src/wire/messages.ts';
 import { encodeRumor } from '../../src/wire/rumor.ts';
 import { Group, pair, type TestNode, text } from '../helpers/pair.ts';
+
+function userStream(said: string): Uint8Array {
+  const out = new Uint8Array(64);
+  const end = encodeUserHeader(out, 0, said.length);
+  out.set(text(said), end);
+  return out.slice(0, end + said.length);
+}
 
 function heard(node: TestNode, word: string): number {
   return node.messages().filter(({ text: said }) => said === word).length;
@@ -30,6 +40,24 @@ describe('a user message', () => {
     const request = group.act(a, (engine, now) => engine.send(now, 'b', text('hello'), true));
     group.run(20);
     expect(a.done(request)).toEqual({ ok: false, detail: 'connection refused' });
+  });
+
+  it('from a member that writes its IPv4 address in 16 bytes still has the name of its sender', () => {
+    const group = new Group();
+    const mapped = parseIp('::ffff:10.0.0.1') as Uint8Array;
+    const a = group.add('a', { address: { ip: mapped, port: 7946 } });
+    const b = group.add('b');
+    group.joinAll();
+    // What a socket says about the sender: four bytes.
+    group.inject({ ip: Uint8Array.of(10, 0, 0, 1), port: 7946 }, b, Uint8Array.of(8, ...text('psst')));
+    group.act(b, (engine, now) =>
+      engine.handleStream(now, { ip: Uint8Array.of(10, 0, 0, 1), port: 50000 }, userStream('loud')),
+    );
+    expect(b.status(a.name)).toBe(STATUS.alive);
+    expect(b.messages()).toEqual([
+      { from: 'a', text: 'psst', via: 'packet' },
+      { from: 'a', text: 'loud', via: 'stream' },
+    ]);
   });
 
   it('to an address needs no member', () => {
