@@ -5,6 +5,7 @@ import { formatAddress } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { EventBuffer } from './event-buffer.ts';
+import { EventSlices } from './event-slices.ts';
 import {
   type ClusterEvent,
   type ClusterEventMap,
@@ -53,8 +54,8 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   #link: HostLink | undefined;
   #stopping: Promise<void> | undefined;
   #snapshot: { infos: readonly MemberInfo[]; members: readonly Member[] } = { infos: [], members: [] };
-  /** Events of the first join, held back until start() has returned and listeners could be added. */
-  #early: GossipEvent[] | undefined = [];
+  /** Held until start() has returned and listeners could be added: nobody misses the events of the first join. */
+  readonly #slices = new EventSlices<GossipEvent>((event) => this.#deliver(event), true);
 
   private constructor(settings: HostSettings, logger: Logger) {
     super();
@@ -88,7 +89,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
       throw aborted(signal);
     }
     signal?.addEventListener('abort', () => void cluster.stop(), { once: true });
-    setImmediate(() => cluster.#releaseEarly());
+    setImmediate(() => cluster.#slices.release());
     return cluster;
   }
 
@@ -248,6 +249,8 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     if (!link) return;
     await link.call('stop').catch(() => undefined);
     await link.close();
+    this.#slices.release();
+    await this.#slices.drained();
     for (const buffer of this.#buffers) buffer.close();
   }
 
@@ -271,10 +274,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
 
   #sink(): HostSink {
     return {
-      events: (events) => {
-        if (this.#early) this.#early.push(...events);
-        else for (const event of events) this.#deliver(event);
-      },
+      events: (events, taken) => this.#slices.push(events, taken),
       log: (level, fields, message) => this.#logger[level]({ cluster: this.name, ...fields }, message),
       error: (error) => {
         this.#logger.error({ cluster: this.name, err: error }, error.message);
@@ -282,12 +282,6 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
       },
       arenas: (arenas) => this.emit('handle', { name: this.name, arenas }),
     };
-  }
-
-  #releaseEarly(): void {
-    const events = this.#early ?? [];
-    this.#early = undefined;
-    for (const event of events) this.#deliver(event);
   }
 
   #deliver(event: GossipEvent): void {

@@ -219,7 +219,7 @@ export class ClusterHost {
       }
     }
     this.#publishArenas();
-    if (events.length > 0) this.#sink.events(events);
+    if (events.length > 0) this.#sink.events(events, () => {});
     this.#arm(engine.pollTimeout());
   }
 

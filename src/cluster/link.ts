@@ -33,7 +33,8 @@ export interface HostHello {
 
 /** What the host reports without being asked. */
 export interface HostSink {
-  events(events: readonly GossipEvent[]): void;
+  /** `taken` wants to be called once the program has seen them all: until then few more are sent. */
+  events(events: readonly GossipEvent[], taken: () => void): void;
   log(level: LogLevel, fields: object, message: string): void;
   error(error: Error): void;
   /** The shared arenas were replaced by bigger ones. */
@@ -57,12 +58,10 @@ export interface WireError {
   readonly message: string;
 }
 
-/** Facade to worker. */
-export interface ToWorker {
-  readonly id: number;
-  readonly name: HostCommandName;
-  readonly args: readonly unknown[];
-}
+/** Facade to worker: a command, or that the events of one message were delivered. */
+export type ToWorker =
+  | { readonly kind: 'call'; readonly id: number; readonly name: HostCommandName; readonly args: readonly unknown[] }
+  | { readonly kind: 'taken' };
 
 /** Worker to facade. */
 export type FromWorker =

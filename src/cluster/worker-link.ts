@@ -83,7 +83,7 @@ export class WorkerLink implements HostLink {
           fail(revive(message.error));
           void worker.terminate();
         } else if (link) link.#receive(message);
-        else deliverEarly(message, sink);
+        else deliverEarly(worker, message, sink);
       });
       worker.on('error', (cause) => {
         fail(new HearsayError('ERR_WORKER_FAILED', `the engine's thread failed: ${cause.message}`, { cause }));
@@ -101,7 +101,7 @@ export class WorkerLink implements HostLink {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#worker.postMessage({ id, name, args } satisfies ToWorker);
+      this.#worker.postMessage({ kind: 'call', id, name, args } satisfies ToWorker);
     });
   }
 
@@ -130,7 +130,7 @@ export class WorkerLink implements HostLink {
         this.#sink.arenas(message.arenas);
         break;
       default:
-        deliverEarly(message, this.#sink);
+        deliverEarly(this.#worker, message, this.#sink);
     }
   }
 
@@ -153,8 +153,9 @@ export class WorkerLink implements HostLink {
 }
 
 /** Messages that make sense before the link exists, too (events of the first join). */
-function deliverEarly(message: FromWorker, sink: HostSink): void {
-  if (message.kind === 'events') sink.events(message.events);
+function deliverEarly(worker: Worker, message: FromWorker, sink: HostSink): void {
+  if (message.kind === 'events')
+    sink.events(message.events, () => worker.postMessage({ kind: 'taken' } satisfies ToWorker));
   else if (message.kind === 'log') sink.log(message.level, message.fields, message.message);
   else if (message.kind === 'error') sink.error(revive(message.error));
 }

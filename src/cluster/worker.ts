@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import type { GossipEvent } from '../protocol/types.ts';
 import { HearsayError } from '../util/errors.ts';
 import { ClusterHost } from './host.ts';
 import type { FromWorker, ToWorker, WireError } from './link.ts';
@@ -6,19 +7,41 @@ import type { WorkerInput } from './worker-link.ts';
 
 /** The thread that an engine lives in: a ClusterHost whose commands and reports travel as messages. */
 
+const EVENTS_PER_MESSAGE = 256;
+/** Messages with events on their way to the application's thread. */
+const UNTAKEN_MAX = 2;
+
 const port = parentPort;
 if (!port) throw new Error('hearsay: cluster/worker.js is the inside of a worker thread; import "hearsay" instead');
 const { settings, requireJoin, beat } = workerData as WorkerInput;
 const post = (message: FromWorker): void => port.postMessage(message);
 
+/** Events that wait until the application's thread has taken earlier ones: what it has to unpack in one turn stays small, however late it is. */
+const waiting: GossipEvent[] = [];
+let untaken = 0;
+function postEvents(): void {
+  while (waiting.length > 0 && untaken < UNTAKEN_MAX) {
+    untaken++;
+    post({ kind: 'events', events: waiting.splice(0, EVENTS_PER_MESSAGE) });
+  }
+}
+
 const host = new ClusterHost(settings, {}, true, {
-  events: (events) => post({ kind: 'events', events }),
+  events: (events) => {
+    for (const event of events) waiting.push(event);
+    postEvents();
+  },
   log: (level, fields, message) => post({ kind: 'log', level, fields, message }),
   error: (error) => post({ kind: 'error', error: flatten(error) }),
   arenas: (arenas) => post({ kind: 'arenas', arenas }),
 });
 
 port.on('message', (message: ToWorker) => {
+  if (message.kind === 'taken') {
+    untaken--;
+    postEvents();
+    return;
+  }
   const answer = host.call(message.name, ...(message.args as never));
   answer.then(
     (value) => post({ kind: 'answer', id: message.id, value }),
