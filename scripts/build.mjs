@@ -45,8 +45,9 @@ const moduleUrls = {
 };
 
 await build({
-  entryPoints: [join(dist, 'index.js')],
-  outfile: join(dist, 'cjs', 'index.cjs'),
+  entryPoints: { index: join(dist, 'index.js'), sim: join(dist, 'sim', 'index.js') },
+  outdir: join(dist, 'cjs'),
+  outExtension: { '.js': '.cjs' },
   bundle: true,
   platform: 'node',
   format: 'cjs',

@@ -50,6 +50,7 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
   protocol: { rooms: [...PORT, 'kernels/arenas/', 'kernels/grow', 'wire'], modules: [] },
   transport: { rooms: [...PORT, 'kernels/native'], modules: ['node:dgram', 'node:net'] },
   cluster: { rooms: [...ALL_KERNELS, 'wire', 'protocol', 'transport'], modules: ['node:*'] },
+  sim: { rooms: [...ALL_KERNELS, 'wire', 'protocol'], modules: [] },
   cli: { rooms: ['util', 'protocol', 'transport', 'cluster', 'root'], modules: ['node:*', 'commander', 'picocolors'] },
   root: { rooms: ['util', 'kernels/port', 'kernels/backend', 'wire', 'protocol', 'transport', 'cluster'], modules: [] },
 };
@@ -105,7 +106,7 @@ interface BannedWord {
   readonly inComments?: boolean;
 }
 
-const PURE = /^src\/(util|protocol|wire|kernels\/js|kernels\/arenas)\/|^src\/kernels\/(contract|layout|grow)\.ts/;
+const PURE = /^src\/(util|protocol|sim|wire|kernels\/js|kernels\/arenas)\/|^src\/kernels\/(contract|layout|grow)\.ts/;
 const KERNELS = /^native\/kernels\//;
 
 export const BANNED: readonly BannedWord[] = [

@@ -1,0 +1,47 @@
+import { STATUS } from '../../kernels/contract.ts';
+import type { GossipEvent } from '../../protocol/types.ts';
+import type { SimNode } from '../sim-node.ts';
+import type { Checker, Simulation } from '../simulation.ts';
+
+/**
+ * Three promises about incarnations (protocol §1, invariant 1; SWIM §4.2), at every node, for every member it hears of:
+ * they never go back while the member is up or suspect; nobody holds one that its member has not given out; a member that was
+ * dead or left comes back only with a higher one. A restarted process begins anew, so all promises are per life of the member.
+ */
+export class IncarnationChecker implements Checker {
+  readonly name = 'incarnations';
+  /** By "observer life/member life": the last incarnation and status that the observer reported. */
+  readonly #last = new Map<string, { incarnation: number; isGone: boolean }>();
+  readonly #lives: (member: string) => SimNode | undefined;
+
+  /** `find` gives the node of a member. */
+  constructor(find: (member: string) => SimNode | undefined) {
+    this.#lives = find;
+  }
+
+  event(node: SimNode, event: GossipEvent, nowMs: number): void {
+    if (!('member' in event) || event.type === 'probe' || event.type === 'conflict') return;
+    const { name, incarnation, status } = event.member;
+    const subject = this.#lives(name);
+    // News of an earlier life may still be on its way after a restart; then there is nothing to compare with.
+    if (!subject || subject.life !== 1) return;
+    const key = `${node.name} ${node.life} ${name}`;
+    const last = this.#last.get(key);
+    const fail = (what: string): never => {
+      throw new Error(
+        `${this.name}: at ${nowMs} ms ${node.name} reported ${event.type} of ${name} at incarnation ${incarnation}: ${what}`,
+      );
+    };
+    if (last && incarnation < last.incarnation) fail(`it had seen ${last.incarnation}`);
+    if (last?.isGone && status === STATUS.alive && incarnation <= last.incarnation)
+      fail('dead or left members return only with a higher one');
+    if (subject.isUp && incarnation > subject.engine.self.incarnation)
+      fail(`the member itself is at ${subject.engine.self.incarnation}`);
+    this.#last.set(key, { incarnation, isGone: status === STATUS.dead || status === STATUS.left });
+  }
+
+  /** For `new Simulation().check(...)`. */
+  static of(simulation: Simulation): IncarnationChecker {
+    return new IncarnationChecker((name) => simulation.nodes.get(name));
+  }
+}

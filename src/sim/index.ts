@@ -1,0 +1,21 @@
+/** hearsay/sim: thousands of real engines in virtual time, from a seed. */
+export { BoundsChecker } from './checkers/bounds.ts';
+export { FalsePositiveChecker } from './checkers/false-positives.ts';
+export { IncarnationChecker } from './checkers/incarnations.ts';
+export {
+  flipFlop,
+  type Hop,
+  LATENCY,
+  type LatencyModel,
+  lossAt,
+  NETWORK_DEFAULTS,
+  type Network,
+  type NetworkOptions,
+  oneWay,
+  partition,
+  type Rule,
+  slow,
+  type Verdict,
+} from './network.ts';
+export type { SimNode } from './sim-node.ts';
+export { type Checker, type NodeOptions, Simulation, type SimulationOptions } from './simulation.ts';
