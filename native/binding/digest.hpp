@@ -93,8 +93,8 @@ class Digest : public Handle<Digest> {
  private:
   uint32_t cell_count(Args& args) const {
     const uint32_t cells = args.u32(0, "cells");
-    if (!args.failed() && (cells < 3 || cells % 3 != 0 || cells > kernel_.cell_capacity())) {
-      args.reject("cells", "a multiple of 3, at most the cell capacity");
+    if (!args.failed() && (cells < 4 || cells % 4 != 0 || cells > kernel_.cell_capacity())) {
+      args.reject("cells", "a multiple of 4, at most the cell capacity");
     }
     return cells;
   }

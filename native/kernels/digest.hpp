@@ -107,7 +107,7 @@ class Digest {
     return count;
   }
 
-  /// `cells` is a multiple of 3, at most cell_capacity(); `out` has room for them.
+  /// `cells` is a multiple of 4, at most cell_capacity(); `out` has room for them.
   void sketch(uint32_t cells, uint8_t* out) {
     fill_own(cells);
     for (uint32_t i = 0; i < cells; i++)
@@ -204,7 +204,7 @@ class Digest {
   };
   struct Place {
     uint32_t check;
-    uint32_t at[3];
+    uint32_t at[4];
   };
 
   static constexpr uint64_t kRowsMax = 1u << 21;
@@ -219,15 +219,17 @@ class Digest {
 
   static uint64_t mixed(Item item) { return mix64((uint64_t{item.name} << 32) | item.state); }
 
-  /// The three cells of an item, one in each third.
-  static Place place(Item item, uint32_t third) {
+  /// The four cells of an item, one in each quarter. Four and not three: two items in the same cells cannot be told apart, and in small
+  /// sketches that is what fails.
+  static Place place(Item item, uint32_t quarter) {
     const uint64_t first = mixed(item);
     const uint64_t second = mix64(first);
-    const auto reduce = [third](uint64_t value) {
-      return static_cast<uint32_t>(((value & 0xffffffffu) * third) >> 32);
+    const auto reduce = [quarter](uint64_t value) {
+      return static_cast<uint32_t>(((value & 0xffffffffu) * quarter) >> 32);
     };
     return {static_cast<uint32_t>(first),
-            {reduce(first >> 32), third + reduce(second), 2 * third + reduce(second >> 32)}};
+            {reduce(first >> 32), quarter + reduce(second), 2 * quarter + reduce(second >> 32),
+             3 * quarter + reduce(first)}};
   }
 
   static void toggle(Cell* cells, Item item, const Place& place, uint32_t by) {
@@ -242,16 +244,16 @@ class Digest {
 
   void fill_own(uint32_t cells) {
     std::memset(own_, 0, std::size_t{cells} * sizeof(Cell));
-    const uint32_t third = cells / 3;
+    const uint32_t quarter = cells / 4;
     for (const Item& item : items()) {
-      if (item.state != 0) toggle(own_, item, place(item, third), 1);
+      if (item.state != 0) toggle(own_, item, place(item, quarter), 1);
     }
   }
 
   /// Takes items out of cells that hold just one, as long as there are any. How many, -1 when there are too many.
   int32_t peel_all(uint32_t cells) {
     const uint32_t limit = std::min(cells, name_capacity_);
-    const uint32_t third = cells / 3;
+    const uint32_t quarter = cells / 4;
     uint32_t found = 0;
     for (uint32_t pass = 0; pass < kPassesMax; pass++) {
       const uint32_t before = found;
@@ -259,8 +261,8 @@ class Digest {
         const Cell cell = theirs_[i];
         if (cell.count != 1 && cell.count != 255) continue;
         const Item item{cell.state, cell.name};
-        const Place where = place(item, third);
-        if (cell.check != where.check || where.at[i / third] != i) continue;
+        const Place where = place(item, quarter);
+        if (cell.check != where.check || where.at[i / quarter] != i) continue;
         if (found == limit) return -1;
         names_[found++] = item.name;
         toggle(theirs_, item, where, cell.count == 1 ? 255 : 1);

@@ -329,7 +329,7 @@ export interface Digest extends Kernel {
   rangeSums(bits: number): number;
 
   /**
-   * Writes a sketch of `cells` cells (a multiple of 3, at most cellCapacity) of all items, DIGEST_CELL_BYTES each, to `out` from `at`. Returns the end
+   * Writes a sketch of `cells` cells (a multiple of 4, at most cellCapacity) of all items, DIGEST_CELL_BYTES each, to `out` from `at`. Returns the end
    * offset, or -(bytes needed in all).
    */
   sketch(cells: number, out: Uint8Array, at: number): number;

@@ -22,7 +22,7 @@ describe.skipIf(ENGINES.length < 2)('digest of twin and C++', () => {
       };
       const sizes = {
         capacity,
-        cellCapacity: 3 + prng.below(400),
+        cellCapacity: 4 + prng.below(400),
         nameCapacity: 1 + prng.below(300),
         rangeCapacity: 64,
       };
@@ -32,7 +32,7 @@ describe.skipIf(ENGINES.length < 2)('digest of twin and C++', () => {
       );
       const key = [prng.next(), prng.next(), prng.next(), prng.next()] as const;
       const salt = prng.next();
-      const cells = 3 * (1 + prng.below(Math.floor(sizes.cellCapacity / 3)));
+      const cells = 4 * (1 + prng.below(Math.floor(sizes.cellCapacity / 4)));
       const bits = prng.below(7);
       const seedOfStir = prng.next();
       const runs = ENGINES.map((engine) => {
@@ -70,7 +70,7 @@ describe.skipIf(ENGINES.length < 2)('digest of twin and C++', () => {
         Array.from({ length: 20 }, (_, i) => someMember(new Prng(i), i)),
       );
     for (let i = 0; i < 500; i++) {
-      const cells = 3 * (1 + prng.below(30));
+      const cells = 4 * (1 + prng.below(24));
       const sketch = (rigs[0] as SyncRig).sketch(cells);
       for (let k = prng.below(6); k > 0; k--) sketch[prng.below(sketch.length)] = prng.below(256);
       const [js, native] = rigs.map((rig) => {

@@ -72,7 +72,7 @@ function sectionsOf(
 export function createDigestArena(options: DigestArenaOptions): Arena {
   const { capacity, cellCapacity = 6144, rangeCapacity = 1024, nameCapacity = 8192 } = options;
   checkCount('capacity', capacity, 1, ROWS_MAX);
-  checkCount('cellCapacity', cellCapacity, 3, CELLS_MAX);
+  checkCount('cellCapacity', cellCapacity, 4, CELLS_MAX);
   checkCount('rangeCapacity', rangeCapacity, 1, 1 << 16);
   checkCount('nameCapacity', nameCapacity, 1, CELLS_MAX);
   let lookupSize = 2;

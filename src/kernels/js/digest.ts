@@ -24,7 +24,7 @@ export class JsDigest implements Digest {
   u32!: Uint32Array;
   #sections!: DigestSections;
   readonly #hash = new Hash64();
-  readonly #positions = new Int32Array(3);
+  readonly #positions = new Int32Array(4);
 
   /** Attaches to an arena of createDigestArena(). Throws ERR_ARENA_INVALID when it is none. */
   constructor(arena: Arena) {
@@ -246,26 +246,30 @@ export class JsDigest implements Digest {
   }
 
   #checkCells(cells: number): void {
-    checkCount('cells', cells, 3, this.#sections.cellCapacity);
-    checkCount('cells / 3', cells / 3, 1, this.#sections.cellCapacity);
+    checkCount('cells', cells, 4, this.#sections.cellCapacity);
+    checkCount('cells / 4', cells / 4, 1, this.#sections.cellCapacity);
   }
 
-  /** The three cells of an item (one in each third) as word offsets relative to the first cell, and its check in hash.low of the first mix. */
-  #place(state: number, name: number, third: number): number {
+  /**
+   * The four cells of an item, one in each quarter, as word offsets relative to the first cell; returns its check. Four and not three: two items in the
+   * same cells cannot be told apart, and in small sketches that is what fails.
+   */
+  #place(state: number, name: number, quarter: number): number {
     const hash = this.#hash;
     const positions = this.#positions;
     hash.mix(state, name);
     const check = hash.low;
-    positions[0] = 4 * Math.floor((hash.high * third) / TWO_32);
+    positions[0] = 4 * Math.floor((hash.high * quarter) / TWO_32);
     hash.mix(hash.low, hash.high);
-    positions[1] = 4 * (third + Math.floor((hash.low * third) / TWO_32));
-    positions[2] = 4 * (2 * third + Math.floor((hash.high * third) / TWO_32));
+    positions[1] = 4 * (quarter + Math.floor((hash.low * quarter) / TWO_32));
+    positions[2] = 4 * (2 * quarter + Math.floor((hash.high * quarter) / TWO_32));
+    positions[3] = 4 * (3 * quarter + Math.floor((check * quarter) / TWO_32));
     return check;
   }
 
   #toggle(cells: number, state: number, name: number, check: number, by: number): void {
     const { u32 } = this;
-    for (let j = 0; j < 3; j++) {
+    for (let j = 0; j < 4; j++) {
       const cell = cells + (this.#positions[j] as number);
       u32[cell] = (u32[cell] as number) ^ state;
       u32[cell + 1] = (u32[cell + 1] as number) ^ name;
@@ -279,13 +283,13 @@ export class JsDigest implements Digest {
     const own = this.#sections.ownCellsOffset >>> 2;
     const items = this.#sections.itemsOffset >>> 2;
     u32.fill(0, own, own + 4 * cells);
-    const third = cells / 3;
+    const quarter = cells / 4;
     const rows = this.#rows();
     for (let slot = 0; slot < rows; slot++) {
       const state = u32[items + 2 * slot] as number;
       if (state === 0) continue;
       const name = u32[items + 2 * slot + 1] as number;
-      const check = this.#place(state, name, third);
+      const check = this.#place(state, name, quarter);
       this.#toggle(own, state, name, check, 1);
     }
   }
@@ -296,7 +300,7 @@ export class JsDigest implements Digest {
     const first = this.#sections.theirCellsOffset >>> 2;
     const names = this.#sections.namesOffset >>> 2;
     const limit = Math.min(cells, this.#sections.nameCapacity);
-    const third = cells / 3;
+    const quarter = cells / 4;
     let found = 0;
     for (let pass = 0; pass < PASSES_MAX; pass++) {
       const before = found;
@@ -306,8 +310,8 @@ export class JsDigest implements Digest {
         if (count !== 1 && count !== 255) continue;
         const state = u32[cell] as number;
         const name = u32[cell + 1] as number;
-        const check = this.#place(state, name, third);
-        if (u32[cell + 2] !== check || this.#positions[Math.floor(i / third)] !== 4 * i) continue;
+        const check = this.#place(state, name, quarter);
+        if (u32[cell + 2] !== check || this.#positions[Math.floor(i / quarter)] !== 4 * i) continue;
         if (found === limit) return -1;
         u32[names + found++] = name;
         this.#toggle(first, state, name, check, count === 1 ? 255 : 1);
