@@ -223,8 +223,15 @@ class MemberTable {
     }
     if (record.data_length > kMetaBytesMax || !view.is_inside(record.data_offset, record.data_length))
       return need::none;
-    draft_.compose(record.vsn, record.vsn_length, record.port != 0 ? record.port : rows_.word(table::defaultPort),
-                   view.bytes(record.ip_offset, record.ip_length), view.bytes(record.data_offset, record.data_length));
+    const uint32_t port = record.port != 0 ? record.port : rows_.word(table::defaultPort);
+    const auto ip = view.bytes(record.ip_offset, record.ip_length);
+    // Nearly all of a push/pull is no news: what follows would come to the same end.
+    if (!is_created && !is_self && record.number <= rows_.row(slot).incarnation &&
+        Profile(profiles_->bytes(rows_.row(slot).profile_id)).is_at(port, ip)) {
+      update_ext(slot, record.ext, record.number, index, change_flag::rebroadcast);
+      return need::none;
+    }
+    draft_.compose(record.vsn, record.vsn_length, port, ip, view.bytes(record.data_offset, record.data_length));
 
     // 4. A name we have not heard of.
     if (is_created) {

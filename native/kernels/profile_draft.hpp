@@ -13,6 +13,10 @@ namespace hearsay::kernels {
 
 inline constexpr uint32_t kVsnBytes = 6;
 
+inline bool same_bytes(std::span<const uint8_t> a, std::span<const uint8_t> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
 /// A profile as it lies in the interner; all empty when its bytes cannot be one.
 struct Profile {
   std::span<const uint8_t> vsn;
@@ -31,11 +35,11 @@ struct Profile {
     meta = bytes.subspan(profile::ip + ip_length);
     port = (uint32_t{bytes[profile::port]} << 8) | bytes[profile::port + 1];
   }
-};
 
-inline bool same_bytes(std::span<const uint8_t> a, std::span<const uint8_t> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
-}
+  bool is_at(uint32_t other_port, std::span<const uint8_t> other_ip) const {
+    return port == other_port && same_bytes(ip, other_ip);
+  }
+};
 
 class ProfileDraft {
  public:

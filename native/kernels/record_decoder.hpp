@@ -10,6 +10,7 @@
 
 #include "layout.hpp"
 #include "msgpack.hpp"
+#include "usual_form.hpp"
 
 namespace hearsay {
 
@@ -34,6 +35,11 @@ class RecordDecoder {
   /// Reads the body of a message of `kind` at [at, end) into `target`, a zeroed record of RECORD.stride bytes, kind and
   /// packet number aside. Answers 0 or a REJECT code; then the record holds garbage.
   uint32_t decode(uint32_t kind, uint32_t at, uint32_t end, uint8_t* target) {
+    UsualForm usual(base_, at, end);
+    if (usual.read(kind, target)) {
+      pos = usual.pos();
+      return layout::reject::none;
+    }
     algo = 0;
     buf_offset = 0;
     buf_length = 0;
