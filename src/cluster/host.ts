@@ -1,10 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { type EngineKernels, STATUS } from '../kernels/contract.ts';
 import { HEADER } from '../kernels/layout.ts';
+import { validateConfig } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import type { GossipEvent, MemberInfo, StreamRequest } from '../protocol/types.ts';
 import type { StreamConnection, Transport } from '../transport/transport.ts';
-import { type Address, addressEquals, formatAddress, parseAddress, parseIp } from '../util/address.ts';
+import { type Address, formatAddress, parseAddress, parseIp, sameEndpoint } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
 import type { StreamReader } from '../wire/stream.ts';
@@ -18,10 +19,12 @@ import { advertisedIp, resolveSeed } from './resolve.ts';
 import type { SharedArenas } from './shared-table.ts';
 import type { ClusterStats } from './stats.ts';
 
-/** How long a join command may take in all, ms: the stream timeout of the slowest seed plus connecting. */
+/** The engine itself gives a ping up after probeTimeoutMs; this is for one that it never reports on. */
 const PING_TIMEOUT_MS = 5000;
 /** Looks at the application's beat per stall threshold. */
 const BEAT_LOOKS = 4;
+/** Longest delay that setTimeout takes; it fires at once for a longer one. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 interface Waiter {
   readonly resolve: (outcome: { ok: boolean; detail: string }) => void;
@@ -53,6 +56,8 @@ export class ClusterHost {
   #arenas: SharedArenas | undefined;
   #memberCache: { changeCount: number; members: readonly MemberInfo[] } = { changeCount: -1, members: [] };
   #stopped = false;
+  #isBound = false;
+  #closing: Promise<void> | undefined;
 
   /** `shared`: keep the member table in shared memory for readers on other threads. */
   constructor(settings: HostSettings, hooks: HostHooks, shared: boolean, sink: HostSink) {
@@ -72,24 +77,49 @@ export class ClusterHost {
       turn: () => this.#turn((now) => this.#engine.handleInbox(now)),
       stream: (connection) => this.#accept(connection),
       error: (error) => this.#sink.error(error),
-      unreachable: (to) => this.#engine.handleUnreachable(this.#now(), to),
+      unreachable: (to) => this.#unreachable(to),
     });
+    this.#isBound = true;
     try {
+      this.#assertRunning();
       this.#self = this.#advertised(bound);
-      const { kernels, backend } = acquireKernels(this.#settings, this.#shared, bound.port);
+      const config = engineConfig(this.#settings, this.#hooks, this.#self, this.#keyring);
+      validateConfig(config);
+      const { kernels, backend } = acquireKernels(this.#settings, this.#shared, bound.port, config.membersMax);
       this.#kernels = kernels;
-      this.#engine = new GossipEngine(engineConfig(this.#settings, this.#hooks, this.#self, this.#keyring), kernels);
+      this.#engine = new GossipEngine(config, kernels);
       this.#engine.start(this.#now());
       this.#drain();
-      this.#rejoiner = new Rejoiner(this.#settings, (addresses) => this.#joinAddresses(addresses), this.#sink);
+      this.#rejoiner = new Rejoiner(
+        this.#settings,
+        async () => (await this.#resolve(this.#settings.seeds)).others,
+        (addresses) => this.#joinAddresses(addresses),
+        this.#sink,
+      );
       const joined = this.#settings.seeds.length > 0 ? await this.#firstJoin(requireJoin) : 0;
+      this.#assertRunning();
       this.#hello = { backend, packets, joined };
       this.#rejoiner.start(joined > 0 || this.#settings.seeds.length === 0);
       return this.#hello;
     } catch (error) {
-      await this.#stop();
+      await this.stop();
       throw error;
     }
+  }
+
+  /** Closes everything, also in the middle of start(), which then rejects. May be called twice. */
+  async stop(): Promise<void> {
+    if (!this.#stopped) {
+      this.#stopped = true;
+      clearTimeout(this.#timer);
+      clearInterval(this.#beatTimer);
+      this.#rejoiner?.stop();
+      for (const request of [...this.#waiters.keys()]) this.#settle(request, false, 'stopped');
+    }
+    // A transport that is still binding is closed by start(), once it is bound.
+    if (!this.#isBound) return;
+    this.#closing ??= this.#transport.close();
+    await this.#closing;
   }
 
   /** Reports the application's thread as stalled when its beat stands still for longer than stallAfterMs. */
@@ -137,7 +167,7 @@ export class ClusterHost {
 
   /** Carries out a command of the facade. */
   async call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
-    if (this.#stopped) throw new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one');
+    this.#assertRunning();
     const command = this.#commands[name] as (...args: HostCommands[K]['args']) => Promise<HostCommands[K]['answer']>;
     return command(...args);
   }
@@ -178,8 +208,12 @@ export class ClusterHost {
     useKey: async (key) => void this.#keyring.use(key),
     removeKey: async (key) => void this.#keyring.remove(key),
     keys: async () => this.#keyring.keys,
-    stop: async () => void (await this.#stop()),
+    stop: async () => void (await this.stop()),
   };
+
+  #assertRunning(): void {
+    if (this.#stopped) throw new HearsayError('ERR_CLUSTER_STOPPED', 'the cluster was stopped; start a new one');
+  }
 
   /** Integer ms of a clock that never goes back. */
   #now(): number {
@@ -219,8 +253,16 @@ export class ClusterHost {
       }
     }
     this.#publishArenas();
-    if (events.length > 0) this.#sink.events(events, () => {});
     this.#arm(engine.pollTimeout());
+    // Last: inline, the program's listeners run in here, and one that throws must not stop the clock.
+    if (events.length > 0) this.#sink.events(events, () => {});
+  }
+
+  /** May come out of flush(), in the middle of a drain, so what follows from it is drained afterwards. */
+  #unreachable(to: Address): void {
+    if (this.#stopped) return;
+    this.#engine.handleUnreachable(this.#now(), to);
+    queueMicrotask(() => this.#drain());
   }
 
   #arm(deadlineMs: number | undefined): void {
@@ -236,7 +278,7 @@ export class ClusterHost {
         this.#timer = undefined;
         this.#turn((now) => this.#engine.handleTimeout(now));
       },
-      Math.max(0, at - this.#now()),
+      Math.min(TIMER_MS_MAX, Math.max(0, at - this.#now())),
     );
     if (this.#settings.unref) this.#timer.unref();
   }
@@ -283,6 +325,15 @@ export class ClusterHost {
   }
 
   async #join(seeds: readonly string[]): Promise<{ joined: number; problems: string[]; onlySelf: boolean }> {
+    const { others, problems, found } = await this.#resolve(seeds);
+    if (others.length === 0) return { joined: 0, problems, onlySelf: found > 0 };
+    const joined = await this.#joinAddresses(others);
+    if (joined === 0) problems.push(`no answer from ${others.map(formatAddress).join(', ')}`);
+    return { joined, problems, onlySelf: false };
+  }
+
+  /** Addresses of seeds but for our own: an exchange with ourselves works and says nothing. `found` counts all of them. */
+  async #resolve(seeds: readonly string[]): Promise<{ others: Address[]; problems: string[]; found: number }> {
     const problems: string[] = [];
     const addresses: Address[] = [];
     for (const seed of seeds) {
@@ -292,11 +343,8 @@ export class ClusterHost {
         problems.push((error as Error).message);
       }
     }
-    const others = addresses.filter((address) => !addressEquals(address, this.#self));
-    if (others.length === 0) return { joined: 0, problems, onlySelf: addresses.length > 0 };
-    const joined = await this.#joinAddresses(others);
-    if (joined === 0) problems.push(`no answer from ${others.map(formatAddress).join(', ')}`);
-    return { joined, problems, onlySelf: false };
+    const others = addresses.filter((address) => !sameEndpoint(address, this.#self));
+    return { others, problems, found: addresses.length };
   }
 
   async #joinAddresses(addresses: readonly Address[]): Promise<number> {
@@ -365,6 +413,8 @@ export class ClusterHost {
     let isOver = false;
     const answer = (bytes: Uint8Array | undefined): void => {
       isOver = true;
+      // A state that took long to come must not shorten the time for ours (protocol §7.2).
+      timer.refresh();
       if (bytes && bytes.length > 0) connection.write(bytes);
       connection.end();
     };
@@ -412,16 +462,6 @@ export class ClusterHost {
 
   #count(status: number): number {
     return this.members().reduce((sum, member) => sum + (member.status === status ? 1 : 0), 0);
-  }
-
-  async #stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    clearInterval(this.#beatTimer);
-    this.#rejoiner?.stop();
-    for (const request of [...this.#waiters.keys()]) this.#settle(request, false, 'stopped');
-    await this.#transport.close();
   }
 }
 

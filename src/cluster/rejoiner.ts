@@ -5,7 +5,6 @@ import type { Address } from '../util/address.ts';
 import { Prng } from '../util/prng.ts';
 import type { HostSink } from './link.ts';
 import type { HostSettings } from './options.ts';
-import { resolveSeed } from './resolve.ts';
 
 /** How long a failed member is remembered as somebody to reach again, ms (Serf's reconnect timeout). */
 const REMEMBER_MS = 24 * 3600 * 1000;
@@ -20,6 +19,7 @@ const RETRY_FIRST_MS = 1000;
  */
 export class Rejoiner {
   readonly #settings: HostSettings;
+  readonly #resolveSeeds: () => Promise<readonly Address[]>;
   readonly #join: (addresses: readonly Address[]) => Promise<number>;
   readonly #sink: HostSink;
   /** Failed members by name, oldest first. */
@@ -31,8 +31,15 @@ export class Rejoiner {
   #pauseMs = RETRY_FIRST_MS;
   #stopped = false;
 
-  constructor(settings: HostSettings, join: (addresses: readonly Address[]) => Promise<number>, sink: HostSink) {
+  /** `resolveSeeds` answers all addresses of all seeds but our own; neither function rejects. */
+  constructor(
+    settings: HostSettings,
+    resolveSeeds: () => Promise<readonly Address[]>,
+    join: (addresses: readonly Address[]) => Promise<number>,
+    sink: HostSink,
+  ) {
     this.#settings = settings;
+    this.#resolveSeeds = resolveSeeds;
     this.#join = join;
     this.#sink = sink;
     this.#prng = new Prng(settings.rngSeed);
@@ -83,16 +90,11 @@ export class Rejoiner {
     this.#schedule();
   }
 
-  async #candidates(): Promise<Address[]> {
+  async #candidates(): Promise<readonly Address[]> {
     const now = performance.now();
     for (const [name, { atMs }] of this.#failed) if (now - atMs > REMEMBER_MS) this.#failed.delete(name);
     const isAlone = this.#present.size <= 1;
-    if (!this.#hasJoined || (isAlone && this.#failed.size === 0)) {
-      const found = await Promise.all(
-        this.#settings.seeds.map((seed) => resolveSeed(seed, this.#settings.bind.port).catch(() => [])),
-      );
-      return found.flat();
-    }
+    if (!this.#hasJoined || (isAlone && this.#failed.size === 0)) return this.#resolveSeeds();
     const failed = [...this.#failed.values()];
     const one = failed[this.#prng.below(Math.max(1, failed.length))];
     return one ? [one.address] : [];
