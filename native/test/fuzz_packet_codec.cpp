@@ -1,49 +1,19 @@
-// Fuzz target of the packet codec: any bytes as datagrams, as a push/pull body, and as LZW.
+// Fuzz target of the packet codec: any bytes as datagrams and as a push/pull body.
 //
-//   clang++ -std=c++20 -O2 -g -fsanitize=fuzzer,address,undefined -DHEARSAY_LIBFUZZER native/test/fuzz_packet_codec.cpp
-//       -o out/fuzz_packet_codec && out/fuzz_packet_codec corpus/
-//   g++ -std=c++20 -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all native/test/fuzz_packet_codec.cpp
-//       -o out/fuzz_packet_codec && out/fuzz_packet_codec --seconds 60 [--seed 1] [files to replay...]
-//
-// The second form needs no libFuzzer: it replays the files, then mutates built-in messages until the time is over.
 // Under ASan the inbox is poisoned but for the datagram at hand, so a read behind its end is an error even though the arena
 // goes on.
 
-#include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "../kernels/packet_codec.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HEARSAY_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HEARSAY_ASAN 1
-#endif
-#endif
-#ifdef HEARSAY_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
+#include "fuzz.hpp"
 
 namespace {
 
 using namespace hearsay;
 
-void require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "fuzz_packet_codec: %s\n", what);
-  std::abort();
-}
+using fuzz::Bytes;
+using fuzz::Random;
+using fuzz::require;
 
 /// An arena of its own allocation, so that ASan sees both of its ends.
 class Fixture {
@@ -164,20 +134,6 @@ class Fixture {
   std::unique_ptr<uint8_t, Free> memory_;
 };
 
-void run_lzw(kernels::PacketCodec& codec, const uint8_t* bytes, std::size_t length) {
-  std::vector<uint8_t> plain(4096);
-  codec.decompress(bytes, length, plain.data(), plain.size());
-  std::vector<uint8_t> packed(length + length / 2 + length / 1024 + 16);
-  const int64_t size = codec.compress(bytes, length, packed.data(), packed.size());
-  require(size > 0, "the bound of compressed bytes does not hold");
-  packed.resize(static_cast<std::size_t>(size));
-  packed.shrink_to_fit();
-  std::vector<uint8_t> again(length);
-  require(codec.decompress(packed.data(), packed.size(), again.data(), length) == static_cast<int64_t>(length) &&
-              std::equal(again.begin(), again.end(), bytes),
-          "compress and decompress do not undo each other");
-}
-
 void run_one(const uint8_t* bytes, std::size_t length) {
   static Fixture roomy(1, 300, 65536, 16384);
   static Fixture tight(1, 3, 65536 + 3, 61);
@@ -188,35 +144,7 @@ void run_one(const uint8_t* bytes, std::size_t length) {
     roomy.run_state(bytes, size, bytes[0] & 7u, bytes[1]);
     tight.run_state(bytes, size, 0, bytes[1] & 3u);
   }
-  run_lzw(roomy.codec, bytes, size);
 }
-
-}  // namespace
-
-#ifdef HEARSAY_LIBFUZZER
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, std::size_t length) {
-  run_one(bytes, length);
-  return 0;
-}
-
-#else
-
-namespace {
-
-/// splitmix64: enough for a mutator.
-struct Random {
-  uint64_t state;
-  uint64_t next() {
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
-  std::size_t below(std::size_t bound) { return static_cast<std::size_t>(next() % bound); }
-};
-
-using Bytes = std::vector<uint8_t>;
 
 Bytes from_hex(const char* hex) {
   Bytes out;
@@ -298,70 +226,37 @@ Bytes wrap(Random& random, kernels::PacketCodec& codec, const std::vector<Bytes>
   }
 }
 
-void damage(Random& random, const std::vector<Bytes>& corpus, Bytes& bytes) {
-  static constexpr std::array<uint8_t, 16> kHeads = {0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc4,
-                                                     0xc6, 0xc9, 0xcf, 0xd3, 0xd9, 0xdb, 0xdd, 0xdf};
-  const std::size_t at = random.below(bytes.size() + 1);
-  const auto here = bytes.begin() + static_cast<std::ptrdiff_t>(at);
-  switch (random.below(6)) {
-    case 0:
-      if (at < bytes.size()) bytes[at] = static_cast<uint8_t>(random.next());
-      break;
-    case 1:
-      if (at < bytes.size()) bytes[at] = kHeads[random.below(kHeads.size())];
-      break;
-    case 2:
-      bytes.resize(at);
-      break;
-    case 3:
-      bytes.insert(here, static_cast<uint8_t>(random.next()));
-      break;
-    case 4:
-      bytes.erase(here, here + static_cast<std::ptrdiff_t>(std::min<std::size_t>(bytes.size() - at, random.below(9))));
-      break;
-    default: {
-      const Bytes& other = corpus[random.below(corpus.size())];
-      bytes.insert(here, other.begin() + static_cast<std::ptrdiff_t>(random.below(other.size())), other.end());
-    }
+/// Layers around messages that are damaged now and then; a checksum that fits is nothing that chance would find.
+Bytes mutate(Random& random, const std::vector<Bytes>& corpus) {
+  static const std::vector<Bytes> kSeeds = seeds();
+  static const auto kCodec = std::make_unique<kernels::PacketCodec>();
+  const std::vector<Bytes>& from = random.below(2) == 0 ? kSeeds : corpus;
+  Bytes bytes = from[random.below(from.size())];
+  for (std::size_t times = random.below(4); times > 0; times--) fuzz::damage(random, kSeeds, bytes);
+  for (std::size_t layers = random.below(6); layers > 0; layers--) {
+    bytes = wrap(random, *kCodec, kSeeds, std::move(bytes));
+    if (random.below(4) == 0) fuzz::damage(random, kSeeds, bytes);
   }
+  return bytes;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  uint64_t seconds = 10;
-  Random random{1};
-  std::vector<Bytes> corpus = seeds();
-  for (int i = 1; i < argc; i++) {
-    const std::string argument = argv[i];
-    if (argument == "--seconds" && i + 1 < argc) {
-      seconds = std::strtoull(argv[++i], nullptr, 10);
-    } else if (argument == "--seed" && i + 1 < argc) {
-      random.state = std::strtoull(argv[++i], nullptr, 10);
-    } else {
-      std::ifstream file(argument, std::ios::binary);
-      corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    }
-  }
-  for (const Bytes& bytes : corpus) run_one(bytes.data(), bytes.size());
+#ifdef HEARSAY_LIBFUZZER
 
-  const auto codec = std::make_unique<kernels::PacketCodec>();
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  uint64_t runs = 0;
-  while (std::chrono::steady_clock::now() < end) {
-    for (int i = 0; i < 200; i++, runs++) {
-      Bytes bytes = corpus[random.below(corpus.size())];
-      for (std::size_t times = random.below(4); times > 0; times--) damage(random, corpus, bytes);
-      for (std::size_t layers = random.below(6); layers > 0; layers--) {
-        bytes = wrap(random, *codec, corpus, std::move(bytes));
-        if (random.below(4) == 0) damage(random, corpus, bytes);
-      }
-      bytes.shrink_to_fit();
-      run_one(bytes.data(), bytes.size());
-    }
-  }
-  std::printf("fuzz_packet_codec: %llu inputs, nothing found\n", static_cast<unsigned long long>(runs));
-  return 0;
+extern "C" std::size_t LLVMFuzzerMutate(uint8_t* bytes, std::size_t length, std::size_t capacity);
+
+/// Mostly libFuzzer's own mutations, now and then a layer around the input, or pieces of messages in it.
+extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* bytes, std::size_t length, std::size_t capacity,
+                                               unsigned int seed) {
+  if (seed % 8 != 0) return LLVMFuzzerMutate(bytes, length, capacity);
+  Random random{seed};
+  const Bytes next = mutate(random, {Bytes(bytes, bytes + length)});
+  if (next.size() > capacity) return LLVMFuzzerMutate(bytes, length, capacity);
+  std::copy(next.begin(), next.end(), bytes);
+  return next.size();
 }
 
 #endif
+
+HEARSAY_FUZZ_TARGET_WITH(packet_codec, run_one, mutate)
