@@ -41,7 +41,8 @@ export function gossipCommand(): Command {
 What happens: all nodes start and find each other; one broadcasts a rumor; one
 crashes and is found out; it comes back. Real sockets, one loopback address per
 node, all nodes in this process. Exit code 0: all of it happened; 1: something
-did not; 2: wrong arguments.
+did not; 2: wrong arguments. From some 500 nodes on, this one process and its
+one core are the limit and not the protocol: acts may then time out.
 
 Examples:
   hearsay gossip --nodes 50 --profile local      under 15 seconds
