@@ -14,7 +14,7 @@ import {
   probeChannel,
 } from './events.ts';
 import { startInline } from './inline-link.ts';
-import type { HostCommandName, HostCommands, HostHello, HostLink, HostSink } from './link.ts';
+import type { HostCommandName, HostCommands, HostHello, HostLink, LinkSink } from './link.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { type Member, toMember } from './member.ts';
 import type { MemberHandle } from './member-reader.ts';
@@ -53,6 +53,8 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   readonly #buffers = new Set<EventBuffer<ClusterEvent>>();
   #link: HostLink | undefined;
   #stopping: Promise<void> | undefined;
+  #leaving: Promise<void> | undefined;
+  #forgetSignal: () => void = () => {};
   #snapshot: { infos: readonly MemberInfo[]; members: readonly Member[] } = { infos: [], members: [] };
   /** Held until start() has returned and listeners could be added: nobody misses the events of the first join. */
   readonly #slices = new EventSlices<GossipEvent>((event) => this.#deliver(event), true);
@@ -79,16 +81,19 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     const cluster = new Cluster(settings, options.logger ?? silentLogger);
     const sink = cluster.#sink();
     const requireJoin = options.requireJoin ?? false;
-    const link =
-      thread === 'worker'
-        ? await WorkerLink.start(settings, requireJoin, sink)
-        : await startInline(settings, hooks, requireJoin, sink);
-    cluster.#link = link;
+    try {
+      cluster.#link =
+        thread === 'worker'
+          ? await WorkerLink.start(settings, requireJoin, sink, signal)
+          : await startInline(settings, hooks, requireJoin, sink, signal);
+    } catch (error) {
+      throw signal?.aborted ? aborted(signal) : error;
+    }
     if (signal?.aborted) {
       await cluster.stop();
       throw aborted(signal);
     }
-    signal?.addEventListener('abort', () => void cluster.stop(), { once: true });
+    if (signal) cluster.#stopWith(signal);
     setImmediate(() => cluster.#slices.release());
     return cluster;
   }
@@ -110,7 +115,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#require().hello.backend;
   }
 
-  /** True once the cluster was stopped or has left. */
+  /** True once the cluster was stopped or has left, or its thread has failed. */
   get isStopped(): boolean {
     return this.#stopping !== undefined;
   }
@@ -225,13 +230,12 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
 
   /**
    * Leaves on purpose: the others see 'leave' instead of 'dead'. Waits until the news went out (or the timeout), then stops.
-   * Also what `await using` does.
+   * Also what `await using` does. A second call waits for the first.
    */
-  async leave(options: LeaveOptions = {}): Promise<void> {
+  leave(options: LeaveOptions = {}): Promise<void> {
     if (this.#stopping) return this.#stopping;
-    await this.#call('leave', options.timeoutMs ?? BROADCAST_TIMEOUT_MS);
-    if (options.lingerMs) await delay(options.lingerMs);
-    await this.stop();
+    this.#leaving ??= this.#leave(options);
+    return this.#leaving;
   }
 
   /** Stops at once, without a word: the others will find out that this node is gone. Safe to call twice. */
@@ -244,9 +248,26 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     await this.leave();
   }
 
+  async #leave({ timeoutMs = BROADCAST_TIMEOUT_MS, lingerMs = 0 }: LeaveOptions): Promise<void> {
+    try {
+      await this.#call('leave', timeoutMs);
+      if (lingerMs > 0 && !this.#stopping) await delay(lingerMs);
+    } finally {
+      await this.stop();
+    }
+  }
+
+  /** A signal may outlive many clusters, so it must not hold on to one that has stopped. */
+  #stopWith(signal: AbortSignal): void {
+    const stop = (): void => void this.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    this.#forgetSignal = () => signal.removeEventListener('abort', stop);
+  }
+
   async #shutDown(): Promise<void> {
     const link = this.#link;
     if (!link) return;
+    this.#forgetSignal();
     await link.call('stop').catch(() => undefined);
     await link.close();
     this.#slices.release();
@@ -272,11 +293,17 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#snapshot.members;
   }
 
-  #sink(): HostSink {
+  #sink(): LinkSink {
     return {
       events: (events, taken) => this.#slices.push(events, taken),
       log: (level, fields, message) => this.#logger[level]({ cluster: this.name, ...fields }, message),
       error: (error) => {
+        this.#logger.error({ cluster: this.name, err: error }, error.message);
+        this.emit('error', error);
+      },
+      lost: (error) => {
+        // Before the error is told: whoever hears it finds a cluster that has stopped, and iterators end.
+        void this.stop();
         this.#logger.error({ cluster: this.name, err: error }, error.message);
         this.emit('error', error);
       },

@@ -27,13 +27,20 @@ class InlineLink implements HostLink {
   }
 }
 
-/** Starts a host here and waits until it is bound and the first join was tried. */
+/** Starts a host here and waits until it is bound and the first join was tried. Rejects once it is closed when `signal` aborts before. */
 export async function startInline(
   settings: HostSettings,
   hooks: HostHooks,
   requireJoin: boolean,
   sink: HostSink,
+  signal: AbortSignal | undefined,
 ): Promise<HostLink> {
   const host = new ClusterHost(settings, hooks, false, sink);
-  return new InlineLink(host, await host.start(requireJoin));
+  const abort = (): void => void host.stop();
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    return new InlineLink(host, await host.start(requireJoin));
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
 }

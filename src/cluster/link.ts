@@ -41,6 +41,12 @@ export interface HostSink {
   arenas(arenas: SharedArenas): void;
 }
 
+/** What the facade hears: the host's reports, and the end of the thread it ran in. */
+export interface LinkSink extends HostSink {
+  /** The engine's thread has ended without being asked. Commands under way are rejected with the same error. */
+  lost(error: Error): void;
+}
+
 /** The facade's way to a host, in this thread or another. */
 export interface HostLink {
   readonly hello: HostHello;

@@ -7,7 +7,7 @@ import type {
   HostCommands,
   HostHello,
   HostLink,
-  HostSink,
+  LinkSink,
   ToWorker,
   WireError,
 } from './link.ts';
@@ -31,7 +31,7 @@ export class WorkerLink implements HostLink {
   arenas: SharedArenas;
   readonly #worker: Worker;
   readonly #reader: SharedTableReader;
-  readonly #sink: HostSink;
+  readonly #sink: LinkSink;
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #beatTimer: NodeJS.Timeout | undefined;
   #nextId = 1;
@@ -41,7 +41,7 @@ export class WorkerLink implements HostLink {
     worker: Worker,
     hello: HostHello,
     arenas: SharedArenas,
-    sink: HostSink,
+    sink: LinkSink,
     beatTimer: NodeJS.Timeout | undefined,
   ) {
     this.#worker = worker;
@@ -52,8 +52,13 @@ export class WorkerLink implements HostLink {
     this.#beatTimer = beatTimer;
   }
 
-  /** Starts the thread and waits until its engine is bound and the first join was tried. */
-  static start(settings: HostSettings, requireJoin: boolean, sink: HostSink): Promise<WorkerLink> {
+  /** Starts the thread and waits until its engine is bound and the first join was tried. Rejects once the thread is gone when `signal` aborts before. */
+  static start(
+    settings: HostSettings,
+    requireJoin: boolean,
+    sink: LinkSink,
+    signal: AbortSignal | undefined,
+  ): Promise<WorkerLink> {
     const beat = new SharedArrayBuffer(4);
     // The worker is always loaded from dist/: Node 20 cannot run TypeScript. Both this file's folder and the CommonJS
     // bundle's lie two levels below the package root.
@@ -67,9 +72,12 @@ export class WorkerLink implements HostLink {
       beatTimer = setInterval(() => Atomics.add(counter, 0, 1), Math.max(1, settings.stallAfterMs / BEATS_PER_STALL));
       beatTimer.unref();
     }
+    const abort = (): void => void worker.terminate();
+    signal?.addEventListener('abort', abort, { once: true });
     return new Promise((resolve, reject) => {
       let link: WorkerLink | undefined;
       const fail = (error: Error): void => {
+        signal?.removeEventListener('abort', abort);
         clearInterval(beatTimer);
         if (link) link.#lost(error);
         else reject(error);
@@ -78,6 +86,7 @@ export class WorkerLink implements HostLink {
         if (message.kind === 'ready') {
           link = new WorkerLink(worker, message.hello, message.arenas, sink, beatTimer);
           if (settings.unref) worker.unref();
+          signal?.removeEventListener('abort', abort);
           resolve(link);
         } else if (message.kind === 'failed') {
           fail(revive(message.error));
@@ -143,7 +152,7 @@ export class WorkerLink implements HostLink {
   #lost(error: Error): void {
     this.#closing = true;
     this.#rejectAll(error);
-    this.#sink.error(error);
+    this.#sink.lost(error);
   }
 
   #rejectAll(error: Error): void {
@@ -153,7 +162,7 @@ export class WorkerLink implements HostLink {
 }
 
 /** Messages that make sense before the link exists, too (events of the first join). */
-function deliverEarly(worker: Worker, message: FromWorker, sink: HostSink): void {
+function deliverEarly(worker: Worker, message: FromWorker, sink: LinkSink): void {
   if (message.kind === 'events')
     sink.events(message.events, () => worker.postMessage({ kind: 'taken' } satisfies ToWorker));
   else if (message.kind === 'log') sink.log(message.level, message.fields, message.message);

@@ -69,11 +69,20 @@ export class NetTransport implements Transport {
   async start(handlers: TransportHandlers): Promise<Address> {
     const wanted = this.#options.bind;
     for (let attempt = 1; ; attempt++) {
-      const streams = new TcpEndpoint(handlers, this.#options);
+      let isBound = false;
+      const streams = new TcpEndpoint(
+        {
+          // Whoever comes before packets can is turned away as if we were not there yet: no handler is called before start() resolves.
+          stream: (connection) => (isBound ? handlers.stream(connection) : connection.destroy()),
+          error: (error) => handlers.error(error),
+        },
+        this.#options,
+      );
       const bound = await streams.listen(wanted);
       const packets = this.#newPacketSocket(bound, handlers);
       try {
         this.#address = await packets.open();
+        isBound = true;
       } catch (error) {
         await streams.close();
         if (wanted.port !== 0 || attempt >= PORT_ATTEMPTS) throw error;

@@ -1,5 +1,6 @@
+import { type BindOptions, Socket as PacketSocket } from 'node:dgram';
 import { connect as netConnect, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nativeUdp } from '../../src/transport/native.ts';
 import { NetTransport, type NetTransportOptions } from '../../src/transport/net-transport.ts';
 import type { StreamConnection, TransportHandlers } from '../../src/transport/transport.ts';
@@ -211,6 +212,26 @@ describe('streams', () => {
       isIn = await Promise.race([accepted, closed(next).then(() => false)]);
     }
     expect(server.transport.stats.streamsAccepted).toBe(3);
+  });
+
+  it('that come before packets can are turned away, and no handler hears of them', async () => {
+    const bind = PacketSocket.prototype.bind;
+    const early = vi.spyOn(PacketSocket.prototype, 'bind').mockImplementation(function (
+      this: PacketSocket,
+      ...args: unknown[]
+    ) {
+      // TCP listens already: somebody calls, and packets are bound only once the caller was turned away.
+      const caller = netConnect((args[0] as BindOptions).port as number, '127.0.0.1').on('error', () => undefined);
+      caller.resume().once('close', () => bind.apply(this, args as Parameters<typeof bind>));
+      return this;
+    });
+    let heard = 0;
+    const { transport, address, streams } = await start({ udp: 'dgram' }, () => heard++);
+    early.mockRestore();
+    expect(heard).toBe(0);
+    await transport.connect(address, 5000);
+    await streams.next();
+    expect(heard).toBe(1);
   });
 
   it('do not read ahead of a consumer that has not asked yet', async () => {
