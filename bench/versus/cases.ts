@@ -14,6 +14,7 @@ import {
   type VersusSubject,
 } from './contenders.ts';
 import { MEMBERS, PACKETS, RECORDS_PER_PACKET, type VersusInputs } from './inputs.ts';
+import { deltaOfTen, digestTable, hashing } from './sync.ts';
 
 export const CONTENDERS = ['native', 'js', 'plain', 'memberlist', 'bandwidth'] as const;
 export type ContenderName = (typeof CONTENDERS)[number];
@@ -112,4 +113,26 @@ export const VERSUS: readonly VersusCase[] = [
   },
   queueCase('queue-enqueue', 'queue 10 updates, 1,000 waiting', 'enqueue', []),
   queueCase('queue-fill', 'fill a 1,400-byte packet from 1,000 updates', 'fill', [{ who: 'native', atMostNs: 5000 }]),
+  {
+    id: 'digest-table',
+    title: `digest of a table of ${all}`,
+    operations: 1,
+    targets: [{ who: 'native', atMostNs: 100_000 }],
+    kernels: digestTable,
+  },
+  {
+    id: 'hash-values',
+    title: 'hash 64 MiB in values of 4 KiB',
+    operations: 1,
+    targets: [{ who: 'native', factor: 0.5, than: 'bandwidth' }],
+    kernels: hashing,
+    program: 'bandwidth',
+  },
+  {
+    id: 'delta-encode',
+    title: `produce the delta for 10 of ${all}`,
+    operations: 1,
+    targets: [{ who: 'native', atMostNs: 150_000 }],
+    kernels: deltaOfTen,
+  },
 ];

@@ -22,6 +22,8 @@ export interface VersusSubject {
   run(): void;
   /** What the work has left behind, as text that every contender must agree on. */
   view(): string;
+  /** How much less than the others it does in one run. Default 1. */
+  readonly scale?: number;
 }
 
 const SELF = 'bench-self';

@@ -93,5 +93,5 @@ async function commonView(test: VersusCase, contenders: readonly Contender[]): P
 }
 
 function inProcess(name: ContenderName, subject: VersusSubject, operations: number): Contender {
-  return { name, round: (ms) => timeRound(subject, operations, ms), view: () => subject.view() };
+  return { name, round: (ms) => timeRound(subject, operations / (subject.scale ?? 1), ms), view: () => subject.view() };
 }
