@@ -1,9 +1,9 @@
-import { MESSAGE, META_BYTES_MAX, STATUS } from '../kernels/contract.ts';
+import { MESSAGE, META_BYTES_MAX, PICK, STATUS } from '../kernels/contract.ts';
 import { TABLE } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
-import { encodePing, encodeUser, encodeUserHeader } from '../wire/messages.ts';
+import { encodeDead, encodePing, encodeUser, encodeUserHeader } from '../wire/messages.ts';
 import { STREAM_LIMITS } from '../wire/stream-body.ts';
 import { UDP_BUFFER_BYTES_MAX } from './config.ts';
 import type { Context } from './context.ts';
@@ -17,6 +17,8 @@ import type { Streams } from './streams.ts';
 import { TIMER } from './timers.ts';
 
 const CRC_HEADER_BYTES = 5;
+/** Members that a leaving one tells directly. */
+const GOODBYES = 16;
 
 export interface CommandParts {
   readonly context: Context;
@@ -83,6 +85,7 @@ export class Commands {
     kernels.table.u32[TABLE.leaving >>> 2] = 1;
     const slot = roster.selfSlot;
     this.#announced(request, () => this.#parts.membership.accuse(nowMs, slot, MESSAGE.dead, roster.incarnation(slot)));
+    this.#sayGoodbye(nowMs);
     return request;
   }
 
@@ -101,6 +104,25 @@ export class Commands {
     this.#context.self.meta = meta.slice();
     this.#announced(request, () => this.#parts.membership.announce(nowMs));
     return request;
+  }
+
+  /**
+   * Tells some members directly that we go. A member that misses the news finds out by probing, and then it holds us for dead for good:
+   * dead does not become left (protocol §9.4). In a small cluster this reaches everybody, in a large one it gives gossip a start.
+   */
+  #sayGoodbye(nowMs: number): void {
+    const { kernels, roster, self } = this.#context;
+    const { news, outbox } = this.#parts;
+    const { table } = kernels;
+    const incarnation = roster.incarnation(roster.selfSlot);
+    const count = table.sample(nowMs, GOODBYES, PICK.alive | PICK.suspect, 0, -1);
+    for (let i = 0; i < count; i++) {
+      const slot = table.u32[(table.picksOffset >>> 2) + i] as number;
+      if (!roster.hasAddress(slot)) continue;
+      outbox.reserve(PING_BYTES_MAX);
+      const end = encodeDead(outbox.bytes, outbox.top, { incarnation, node: self.name, from: self.name });
+      outbox.commit(end, roster.address(slot), news.sendFlags(slot) & SEND.crc);
+    }
   }
 
   setStalled(stalled: boolean): void {

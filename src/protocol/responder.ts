@@ -1,4 +1,4 @@
-import type { PacketCodec } from '../kernels/contract.ts';
+import { EXT, type PacketCodec } from '../kernels/contract.ts';
 import { RECORD } from '../kernels/layout.ts';
 import { type Address, sameEndpoint } from '../util/address.ts';
 import { bytesEqual } from '../util/bytes.ts';
@@ -21,6 +21,8 @@ const PING_PAYLOAD_BYTES_MAX = 512;
 class Relay implements Waiting {
   readonly responder: Responder;
   readonly requester: Address;
+  /** SEND bits for packets to the requester. */
+  readonly requesterFlags: number;
   readonly requesterSeqNo: number;
   readonly target: Address;
   readonly wantsNack: boolean;
@@ -28,9 +30,17 @@ class Relay implements Waiting {
   nackToken = 0;
   endToken = 0;
 
-  constructor(responder: Responder, requester: Address, requesterSeqNo: number, target: Address, wantsNack: boolean) {
+  constructor(
+    responder: Responder,
+    requester: Address,
+    requesterFlags: number,
+    requesterSeqNo: number,
+    target: Address,
+    wantsNack: boolean,
+  ) {
     this.responder = responder;
     this.requester = requester;
+    this.requesterFlags = requesterFlags;
     this.requesterSeqNo = requesterSeqNo;
     this.target = target;
     this.wantsNack = wantsNack;
@@ -106,7 +116,9 @@ export class Responder {
     };
     const requesterSeqNo = codec.u32[(at + RECORD.number) >>> 2] as number;
     const wantsNack = codec.u8[at + RECORD.nack] !== 0;
-    const relay = new Relay(this, copyOf(sourceOf(codec, at, from)), requesterSeqNo, target, wantsNack);
+    const requester = copyOf(sourceOf(codec, at, from));
+    const requesterFlags = this.#piggyback(viewOf(codec, at + RECORD.fromOffset));
+    const relay = new Relay(this, requester, requesterFlags, requesterSeqNo, target, wantsNack);
     relay.seqNo = this.#sequences.take(relay);
     this.#relays.set(relay.seqNo, relay);
     if (wantsNack) {
@@ -125,7 +137,7 @@ export class Responder {
       sourceNode: self.name,
       ext: self.ext,
     });
-    outbox.commit(end, target, SEND.piggyback);
+    outbox.commit(end, target, this.#piggyback(viewOf(codec, at + RECORD.nameOffset)));
   }
 
   /** The target of a relay answered. Never with its payload (protocol §5.5). */
@@ -133,7 +145,7 @@ export class Responder {
     this.#context.stats.acksForwarded++;
     this.#outbox.reserve(PING_BYTES_MAX);
     const end = encodeAck(this.#outbox.bytes, this.#outbox.top, { seqNo: relay.requesterSeqNo, payload: null });
-    this.#outbox.commit(end, relay.requester, SEND.piggyback);
+    this.#outbox.commit(end, relay.requester, relay.requesterFlags);
     this.relayEnded(relay.seqNo);
   }
 
@@ -146,7 +158,15 @@ export class Responder {
     this.#context.stats.nacksSent++;
     this.#outbox.reserve(PING_BYTES_MAX);
     const end = encodeNack(this.#outbox.bytes, this.#outbox.top, relay.requesterSeqNo);
-    this.#outbox.commit(end, relay.requester, SEND.piggyback);
+    this.#outbox.commit(end, relay.requester, relay.requesterFlags);
+  }
+
+  /** News may ride along; user broadcasts as rumors when the member of this name understands them, or it would take each for a new one. */
+  #piggyback(name: Uint8Array): number {
+    const { roster } = this.#context;
+    const slot = roster.find(name);
+    const isExtended = slot >= 0 && (roster.ext(slot) & EXT.present) !== 0;
+    return isExtended ? SEND.piggyback | SEND.extended : SEND.piggyback;
   }
 
   /** Forgets a relay. */

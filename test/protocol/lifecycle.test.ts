@@ -54,6 +54,19 @@ describe('metadata', () => {
 });
 
 describe('leaving', () => {
+  it('is told to everybody in a small cluster even when gossip carries nothing', () => {
+    const group = new Group();
+    const nodes = group.addMany(12, { gossipIntervalMs: 0, probeIntervalMs: 0, pushPullIntervalMs: 0 });
+    const [first, ...others] = nodes as [TestNode, ...TestNode[]];
+    for (const node of others) group.act(node, (engine, now) => engine.join(now, [first.address]));
+    group.run(5000);
+    const leaver = first;
+    expect(leaver.engine.members().filter(({ status }) => status === STATUS.alive)).toHaveLength(12);
+    group.act(leaver, (engine, now) => engine.leave(now));
+    group.run(100);
+    for (const node of others) expect(node.status(leaver.name)).toBe(STATUS.left);
+  });
+
   it('is seen as left by all, never as dead or suspect', () => {
     const group = new Group();
     const nodes = group.addMany(4);

@@ -100,6 +100,30 @@ describe('a broadcast', () => {
     expect((nodes[39] as TestNode).messages()).toEqual([{ from: 'n0', text: 'news', via: 'broadcast' }]);
   });
 
+  it('is delivered once although it also rides on pings made for others, their forwarded acks, and nacks', () => {
+    // No gossip ticks: news travels on probe messages alone. Direct packets between a and b are lost, so they probe each other through c.
+    const group = new Group();
+    const [a, b, c] = group.addMany(3, { gossipIntervalMs: 0, disableTcpPings: true }) as [
+      TestNode,
+      TestNode,
+      TestNode,
+    ];
+    group.joinAll();
+    group.rule(({ from, to, via }) => (via === 'packet' && [from, to].sort().join() === 'n0,n1' ? 'drop' : undefined));
+    for (let i = 0; i < 5; i++) {
+      group.act(c, (engine, now) => engine.broadcast(now, text(`news ${i}`)));
+      group.run(5_000);
+    }
+    expect(b.engine.stats.rumorsReceived + a.engine.stats.rumorsReceived).toBeGreaterThan(10);
+    expect(a.engine.stats.acksForwarded + b.engine.stats.acksForwarded + c.engine.stats.acksForwarded).toBeGreaterThan(
+      0,
+    );
+    for (const node of [a, b]) {
+      expect(node.messages().map((message) => message.text)).toEqual([0, 1, 2, 3, 4].map((i) => `news ${i}`));
+      expect(node.engine.stats.userMessagesReceived).toBe(0);
+    }
+  });
+
   it('reaches members that never announced extensions as a plain user message', () => {
     const group = new Group();
     const a = group.add('a');
@@ -220,6 +244,19 @@ describe('the stalled state', () => {
       group.run(500);
     }
     expect(a.story().filter((line) => line === 'stall b')).toHaveLength(1);
+  });
+
+  it('ends with the process: one that comes back before anybody missed it is not stalled for ever', () => {
+    const { group, a, b } = pair();
+    group.act(b, (engine, now) => engine.setStalled(now, true));
+    group.until(() => a.engine.member('b')?.stalled === true, 3000);
+    group.crash('b');
+    const again = group.add('b', { address: b.address });
+    group.act(again, (engine, now) => engine.join(now, [a.address]));
+    group.until(() => a.engine.member('b')?.stalled === false, 3000);
+    group.run(20_000);
+    expect(a.story().filter((line) => line.endsWith(' b'))).toEqual(['join b', 'stall b', 'resume b']);
+    expect(again.engine.self.incarnation).toBe(2);
   });
 
   it('cannot be told by a node without extensions', () => {
