@@ -60,13 +60,15 @@ class Digest {
   /// Hashes all rows; the number of items, or -1 when there are more rows than the arena has items.
   int32_t hash_table(const MemberTable& members) {
     using namespace layout;
-    const MemberRows& rows = members.rows();
+    // Copies of what they are made of, pointers and sizes: so the compiler knows that no store below changes them.
+    const MemberRows rows = members.rows();
+    Interner names = members.names();
+    Interner profiles = members.profiles();
+    Item* const items = items_;
     const uint32_t count = rows.word(table::rowTop);
     if (count > capacity_ || count > rows.capacity()) return -1;
     HashKey key{};
     std::memcpy(&key, words_ + digest::key / 4, sizeof key);
-    Interner& names = members.names();
-    Interner& profiles = members.profiles();
     names.set_hash_key(key);
     profiles.set_hash_key(key);
     const uint32_t salt = words_[digest::salt / 4];
@@ -88,7 +90,7 @@ class Digest {
           live++;
         }
       }
-      items_[slot] = item;
+      items[slot] = item;
     }
     std::memcpy(words_ + digest::sum / 4, &sum, sizeof sum);
     words_[header::live / 4] = live;

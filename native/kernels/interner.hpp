@@ -13,6 +13,12 @@
 #include "hash64.hpp"
 #include "layout.hpp"
 
+#ifdef _MSC_VER
+#define HEARSAY_NOINLINE __declspec(noinline)
+#else
+#define HEARSAY_NOINLINE __attribute__((noinline))
+#endif
+
 namespace hearsay::kernels {
 
 /// MurmurHash3 x86_32 (Austin Appleby, public domain).
@@ -162,12 +168,7 @@ class Interner {
     if (!is_used(id)) return 0;
     Entry& entry = entries_[id - 1];
     const uint32_t epoch = words_[layout::interner::hashEpoch / 4];
-    if (entry.hash_epoch != epoch) {
-      HashKey key{};
-      std::memcpy(&key, words_ + layout::interner::hashKey / 4, sizeof key);
-      entry.hash64 = siphash24(heap_base_ + entry.offset, entry.length, key);
-      entry.hash_epoch = epoch;
-    }
+    if (entry.hash_epoch != epoch) rehash(words_, heap_base_, entry);
     return entry.hash64;
   }
 
@@ -191,6 +192,14 @@ class Interner {
 
   static constexpr uint32_t kRefsMax = 0xffffffffu;
   static constexpr uint64_t kIdMax = 1u << 24;
+
+  /// Kept out of the loops over hash64(), where it would take the registers.
+  HEARSAY_NOINLINE static void rehash(const uint32_t* words, const uint8_t* heap, Entry& entry) {
+    HashKey key{};
+    std::memcpy(&key, words + layout::interner::hashKey / 4, sizeof key);
+    entry.hash64 = siphash24(heap + entry.offset, entry.length, key);
+    entry.hash_epoch = words[layout::interner::hashEpoch / 4];
+  }
 
   /// In use, and with its bytes inside the heap section.
   bool is_used(uint32_t id) const {
