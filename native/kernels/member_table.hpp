@@ -257,7 +257,8 @@ class MemberTable {
 
     // 6, 7, 9.
     const Verdict verdict = supersedes(known_status, known_incarnation, status::alive, record.number, news_bits);
-    if (verdict == Verdict::refute || (verdict == Verdict::refute_if_different && !draft_.is_same_content(known))) {
+    if (verdict == Verdict::refute || (verdict == Verdict::refute_if_different &&
+                                       (!draft_.is_same_content(known) || ext_contradicts(row.ext, record.ext)))) {
       refute(slot, record.number, index);
       return need::none;
     }

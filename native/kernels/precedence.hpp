@@ -58,4 +58,9 @@ inline bool ext_supersedes(uint32_t known_ext, uint32_t known_incarnation, uint3
   return new_ext >> layout::ext::sequenceShift > known_ext >> layout::ext::sequenceShift;
 }
 
+inline bool ext_contradicts(uint32_t own_ext, uint32_t claimed_ext) {
+  if (own_ext == 0 || claimed_ext == 0 || claimed_ext == own_ext) return false;
+  return claimed_ext >> layout::ext::sequenceShift >= own_ext >> layout::ext::sequenceShift;
+}
+
 }  // namespace hearsay

@@ -369,9 +369,26 @@ export function memberTableContract(engine: TableEngine): void {
       rig.table.setOwnExt(word(1));
       expect(rig.word(HEADER.changeCount)).toBe(count + 1);
       rig.merge(1, [alive('self', 1, { ip: '10.0.0.1', ext: word(9) })]);
-      rig.merge(1, [alive('self', 2, { ip: '10.0.0.1', ext: word(9) })], MERGE_FLAG.bootstrap);
+      expect(rig.row('self')?.incarnation).toBe(2);
+      rig.merge(1, [alive('self', 3, { ip: '10.0.0.1', ext: word(9) })], MERGE_FLAG.bootstrap);
       expect(rig.table.noteExt(rig.slot('self'), word(9))).toBe(0);
       expect(rig.row('self')?.ext).toBe(word(1));
+    });
+
+    it('refutes a word of an earlier life of ours, and not one that only lags behind', () => {
+      const rig = new Rig(engine);
+      rig.start();
+      rig.table.setOwnExt(word(2));
+      const echo = (incarnation: number, ext: number): void =>
+        rig.merge(1, [alive('self', incarnation, { ip: '10.0.0.1', ext })]);
+      for (const ext of [0, word(1), word(1, EXT.stalled), word(2)]) echo(1, ext);
+      expect(rig.row('self')?.incarnation).toBe(1);
+      echo(1, word(2, EXT.stalled));
+      expect(rig.changes()).toMatchObject([{ kind: 'refute', incarnation: 2 }]);
+      rig.merge(1, [nodeState('self', 2, STATUS.alive, { ip: '10.0.0.1', ext: word(3, EXT.stalled) })]);
+      expect(rig.row('self')).toMatchObject({ incarnation: 3, ext: word(2) });
+      echo(2, word(9));
+      expect(rig.row('self')?.incarnation).toBe(3);
     });
 
     it('notes words heard directly, of members that live', () => {

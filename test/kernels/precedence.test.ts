@@ -2,7 +2,14 @@
 // engines of the member table, so that precedence.hpp is held to the same table.
 import { describe, expect, it } from 'vitest';
 import { MERGE_FLAG, STATUS } from '../../src/kernels/contract.ts';
-import { extSupersedes, NEWS, refutingIncarnation, supersedes, VERDICT } from '../../src/kernels/js/precedence.ts';
+import {
+  extContradicts,
+  extSupersedes,
+  NEWS,
+  refutingIncarnation,
+  supersedes,
+  VERDICT,
+} from '../../src/kernels/js/precedence.ts';
 import { ROW_FLAG, TABLE } from '../../src/kernels/layout.ts';
 import {
   alive,
@@ -129,6 +136,22 @@ describe('refutingIncarnation', () => {
     expect(refutingIncarnation(5, 50)).toBe(51);
     expect(refutingIncarnation(5, 1)).toBe(6);
     expect(refutingIncarnation(5, 0xffffffff)).toBe(0xffffffff);
+  });
+});
+
+describe('extContradicts', () => {
+  const word = (sequence: number, bits: number): number => ((sequence << 8) | bits) >>> 0;
+
+  it('is true for another word that is as new as ours or newer', () => {
+    expect(extContradicts(word(1, 1), word(1, 3))).toBe(true);
+    expect(extContradicts(word(1, 1), word(0xffffff, 1))).toBe(true);
+  });
+
+  it('is false for our own word, older ones, and where either side has none', () => {
+    expect(extContradicts(word(2, 1), word(2, 1))).toBe(false);
+    expect(extContradicts(word(2, 1), word(1, 3))).toBe(false);
+    expect(extContradicts(0, word(1, 3))).toBe(false);
+    expect(extContradicts(word(1, 1), 0)).toBe(false);
   });
 });
 

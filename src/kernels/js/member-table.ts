@@ -18,7 +18,7 @@ import type { JsInterner } from './interner.ts';
 import { isOlder, MemberOrder } from './member-order.ts';
 import { MemberRows } from './member-rows.ts';
 import { nodeStateSize, writeNodeState } from './node-state.ts';
-import { extSupersedes, NEWS, refutingIncarnation, supersedes, VERDICT } from './precedence.ts';
+import { extContradicts, extSupersedes, NEWS, refutingIncarnation, supersedes, VERDICT } from './precedence.ts';
 import { ProfileDraft, sameBytes } from './profile-draft.ts';
 
 /** TypeScript twin of the member table: the specification that native/kernels/member_table.hpp follows byte for byte. */
@@ -242,7 +242,9 @@ export class JsMemberTable implements MemberTable {
     const verdict = supersedes(status, knownIncarnation, STATUS.alive, incarnation, news);
     if (
       verdict === VERDICT.refute ||
-      (verdict === VERDICT.refuteIfDifferent && !this.#draft.isSameContent(rows.u32[profileWord] as number))
+      (verdict === VERDICT.refuteIfDifferent &&
+        (!this.#draft.isSameContent(rows.u32[profileWord] as number) ||
+          extContradicts(rows.u32[word + (ROW.ext >>> 2)] as number, ext)))
     ) {
       this.#refute(slot, incarnation, index);
       return NEED.none;

@@ -93,3 +93,12 @@ export function extSupersedes(
   if (knownExt === 0 || newIncarnation > knownIncarnation) return true;
   return newExt >>> EXT.sequenceShift > knownExt >>> EXT.sequenceShift;
 }
+
+/**
+ * Whether a word that others hold of us at our own incarnation is one of an earlier life: another than ours, and not older than it. What we say
+ * at this incarnation would never replace it, so it is refuted. A word that only lags behind ours is not.
+ */
+export function extContradicts(ownExt: number, claimedExt: number): boolean {
+  if (ownExt === 0 || claimedExt === 0 || claimedExt === ownExt) return false;
+  return claimedExt >>> EXT.sequenceShift >= ownExt >>> EXT.sequenceShift;
+}
