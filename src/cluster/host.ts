@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { type EngineKernels, STATUS } from '../kernels/contract.ts';
 import { HEADER } from '../kernels/layout.ts';
+import { preparePool } from '../pool/pool.ts';
 import { validateConfig } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import type { GossipEvent, MemberInfo, StreamRequest } from '../protocol/types.ts';
@@ -8,7 +9,7 @@ import type { StreamConnection, Transport } from '../transport/transport.ts';
 import { type Address, formatAddress, parseAddress, parseIp, sameEndpoint } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
-import type { StreamReader } from '../wire/stream.ts';
+import type { StreamReader, StreamResult } from '../wire/stream.ts';
 import { acquireKernels } from './acquire-kernels.ts';
 import { engineConfig } from './engine-config.ts';
 import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
@@ -18,6 +19,7 @@ import { Rejoiner } from './rejoiner.ts';
 import { advertisedIp, resolveSeed } from './resolve.ts';
 import type { SharedArenas } from './shared-table.ts';
 import type { ClusterStats } from './stats.ts';
+import { StreamWork } from './stream-work.ts';
 
 /** The engine itself gives a ping up after probeTimeoutMs; this is for one that it never reports on. */
 const PING_TIMEOUT_MS = 5000;
@@ -47,6 +49,7 @@ export class ClusterHost {
   #engine!: GossipEngine;
   #kernels!: EngineKernels;
   #transport!: Transport;
+  readonly #work = new StreamWork();
   #self!: Address;
   #hello!: HostHello;
   #timer: NodeJS.Timeout | undefined;
@@ -70,7 +73,7 @@ export class ClusterHost {
 
   /** Binds, starts the engine, tries the seeds once. */
   async start(requireJoin: boolean): Promise<HostHello> {
-    const { transport, packets } = await openTransport(this.#settings, this.#hooks);
+    const [{ transport, packets }] = await Promise.all([openTransport(this.#settings, this.#hooks), preparePool()]);
     this.#transport = transport;
     const bound = await transport.start({
       packet: (from, bytes) => this.#receive(from, bytes),
@@ -87,6 +90,7 @@ export class ClusterHost {
       validateConfig(config);
       const { kernels, backend } = acquireKernels(this.#settings, this.#shared, bound.port, config.membersMax);
       this.#kernels = kernels;
+      this.#work.start(backend.name);
       this.#engine = new GossipEngine(config, kernels);
       this.#engine.start(this.#now());
       this.#drain();
@@ -118,8 +122,13 @@ export class ClusterHost {
     }
     // A transport that is still binding is closed by start(), once it is bound.
     if (!this.#isBound) return;
-    this.#closing ??= this.#transport.close();
+    this.#closing ??= this.#close();
     await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#transport.close();
+    await this.#work.close();
   }
 
   /** Reports the application's thread as stalled when its beat stands still for longer than stallAfterMs. */
@@ -243,7 +252,8 @@ export class ClusterHost {
       this.#transport.send(transmit.to, transmit.bytes);
     }
     this.#transport.flush();
-    for (let request = engine.pollStream(); request; request = engine.pollStream()) void this.#exchange(request);
+    for (let request = engine.pollStream(true); request; request = engine.pollStream(true))
+      void this.#exchange(request);
     const events: GossipEvent[] = [];
     for (let event = engine.pollEvent(); event; event = engine.pollEvent()) {
       if (event.type === 'done') this.#settle(event.request, event.ok, event.detail);
@@ -394,15 +404,19 @@ export class ClusterHost {
         if (!this.#stopped) this.#turn((now) => this.#engine.handleStreamReply(now, request.id, outcome));
       }
     };
-    connection.onData((chunk) => {
-      const step = reader.push(chunk);
-      if (step === 'more') return;
-      finish(step.kind === 'message' ? step.message : new Error(step.text));
-    });
-    connection.onEnd((error) =>
-      finish(error ?? (request.expectsReply ? new Error('closed before it answered') : new Uint8Array(0))),
+    connection.onData((chunk) =>
+      this.#work.push(reader, chunk, (result) =>
+        finish(result.kind === 'message' ? result.message : new Error(result.text)),
+      ),
     );
-    connection.write(request.bytes);
+    connection.onEnd((error) => {
+      // An answer that is being opened is complete.
+      if (reader.isDeferred) return;
+      finish(error ?? (request.expectsReply ? new Error('closed before it answered') : new Uint8Array(0)));
+    });
+    const bytes = request.pack ? this.#engine.sealStream(await this.#work.pack(request.pack), true) : request.bytes;
+    if (isOver) return;
+    connection.write(bytes);
     if (!request.expectsReply) connection.end();
   }
 
@@ -410,6 +424,7 @@ export class ClusterHost {
   #accept(connection: StreamConnection): void {
     const reader = this.#reader(true);
     const timer = setTimeout(() => connection.destroy(), this.#engine.config.tcpTimeoutMs);
+    let isWhole = false;
     let isOver = false;
     const answer = (bytes: Uint8Array | undefined): void => {
       isOver = true;
@@ -418,20 +433,30 @@ export class ClusterHost {
       if (bytes && bytes.length > 0) connection.write(bytes);
       connection.end();
     };
+    const serve = (result: StreamResult): void => {
+      if (this.#stopped) return;
+      if (result.kind === 'error') {
+        this.#engine.noteStreamError(result.code);
+        answer(result.answer);
+        return;
+      }
+      const { bytes, pack } = this.#turn((now) =>
+        this.#engine.handleStream(now, connection.remote, result.message, true),
+      );
+      if (pack) void this.#work.pack(pack).then((packed) => answer(this.#engine.sealStream(packed, false)));
+      else answer(bytes);
+    };
     connection.onData((chunk) => {
-      if (isOver) return;
-      const step = reader.push(chunk);
-      if (step === 'more') return;
-      if (step.kind === 'message')
-        answer(this.#turn((now) => this.#engine.handleStream(now, connection.remote, step.message)).bytes);
-      else {
-        this.#engine.noteStreamError(step.code);
-        answer(step.answer);
+      if (!isOver && !isWhole) {
+        this.#work.push(reader, chunk, (result) => {
+          isWhole = true;
+          serve(result);
+        });
       }
     });
     connection.onEnd(() => {
       clearTimeout(timer);
-      if (isOver) return;
+      if (isOver || isWhole || reader.isDeferred) return;
       // Whoever hangs up in the middle of a message is counted, and our half is closed too.
       const left = reader.finish();
       if (left.kind === 'error') this.#engine.noteStreamError(left.code);

@@ -24,5 +24,6 @@ export function sealOptionsOf(config: EngineConfig, { codec }: EngineKernels): S
     skipInboundLabelCheck: config.skipInboundLabelCheck,
     nonces: config.nonces ?? systemNonces(),
     compress: (source, out) => codec.compress(source, out),
+    decompress: (source, out) => codec.decompress(source, out),
   };
 }

@@ -203,10 +203,12 @@ export class GossipEngine {
    * One message, all layers removed, from a stream that somebody opened to us. Write the answer, if any, and close. A large state is merged over
    * several turns: `message` must stay as it is.
    */
-  handleStream(nowMs: number, from: Address, message: Uint8Array): StreamAnswer {
+  handleStream(nowMs: number, from: Address, message: Uint8Array, mayDefer = false): StreamAnswer {
     this.#advance(nowMs);
     const answer = this.#acceptor.handle(nowMs, from, message);
-    return { bytes: answer === undefined ? NO_BYTES : this.#streamSeal.wrap(answer, false) };
+    if (answer === undefined) return { bytes: NO_BYTES };
+    const pack = mayDefer ? this.#streamSeal.packJob(answer) : undefined;
+    return pack ? { bytes: NO_BYTES, pack } : { bytes: this.#streamSeal.wrap(answer, false) };
   }
 
   /** A stream exchange worked: the answer, all layers removed, which must stay as it is, or no bytes when none was expected. */
@@ -294,9 +296,14 @@ export class GossipEngine {
     return this.#outbox.poll();
   }
 
-  /** The next stream exchange to carry out. */
-  pollStream(): StreamRequest | undefined {
-    return this.#streams.poll();
+  /** The next stream exchange to carry out. A driver that `mayDefer` is given the compression of a large message as a job. */
+  pollStream(mayDefer = false): StreamRequest | undefined {
+    return this.#streams.poll(mayDefer);
+  }
+
+  /** Goes on with a request of ours (or an answer) whose `pack` was done: the bytes to write. */
+  sealStream(packed: Uint8Array, isRequest: boolean): Uint8Array {
+    return this.#streamSeal.wrapPacked(packed, isRequest);
   }
 
   /** When handleTimeout() is due. */

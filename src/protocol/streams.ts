@@ -17,6 +17,7 @@ export interface Exchange {
   readonly finish: (nowMs: number, reply: Uint8Array | undefined, error: string) => void;
 }
 
+const NO_BYTES = new Uint8Array(0);
 /** How long after its deadline an exchange that the driver never reported on is given up, ms. */
 const GRACE_MS = 1000;
 
@@ -44,12 +45,15 @@ export class Streams {
     this.#waiting.push(id);
   }
 
-  poll(): StreamRequest | undefined {
+  poll(mayDefer: boolean): StreamRequest | undefined {
     for (let id = this.#waiting.shift(); id !== undefined; id = this.#waiting.shift()) {
       const entry = this.#open.get(id);
       if (entry === undefined) continue;
       const { to, expectsReply, deadlineMs, message } = entry.exchange;
-      return { id, to, bytes: this.#seal.wrap(message(), true), expectsReply, deadlineMs };
+      const plain = message();
+      const pack = mayDefer ? this.#seal.packJob(plain) : undefined;
+      const bytes = pack ? NO_BYTES : this.#seal.wrap(plain, true);
+      return { id, to, bytes, pack, expectsReply, deadlineMs };
     }
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { Status } from '../kernels/contract.ts';
 import type { Address } from '../util/address.ts';
+import type { PackJob } from '../wire/stream-job.ts';
 
 /** What a member looks like at one moment. A plain value: later changes do not show in it. */
 export interface MemberInfo {
@@ -53,6 +54,8 @@ export interface StreamRequest {
   readonly id: number;
   readonly to: Address;
   readonly bytes: Uint8Array;
+  /** Instead of `bytes`, which are empty then, for a driver that may defer: do this, hand the result to sealStream(), and write what that gives. */
+  readonly pack?: PackJob | undefined;
   readonly expectsReply: boolean;
   readonly deadlineMs: number;
 }
@@ -60,6 +63,8 @@ export interface StreamRequest {
 /** Answer to an accepted stream: bytes to write (may be empty), then close. */
 export interface StreamAnswer {
   readonly bytes: Uint8Array;
+  /** As in a StreamRequest. */
+  readonly pack?: PackJob | undefined;
 }
 
 /** Alive filter (memberlist's alive delegate): answer false to ignore the message. Must be quick and pure. */

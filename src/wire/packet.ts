@@ -13,6 +13,7 @@ import type { Keyring } from './keyring.ts';
 import { checkLabel, labelHeader, labelHeaderBytes } from './label.ts';
 import { lzwCompress } from './lzw.ts';
 import { compressHeaderBytes, encodeCompress } from './messages.ts';
+import type { DecompressFunction } from './stream-job.ts';
 
 /** LZW-encodes `source` into `out`; returns the length, or -1 when it does not fit. */
 export type CompressFunction = (source: Uint8Array, out: Uint8Array) => number;
@@ -35,6 +36,8 @@ export interface SealOptions {
   readonly nonces: NonceSource;
   /** Another LZW encoder with the same output, such as the codec kernel's. Default: the one in lzw.ts. */
   readonly compress?: CompressFunction;
+  /** The same for the decoder, of streams. */
+  readonly decompress?: DecompressFunction;
 }
 
 const CRC_HEADER_BYTES = 5;

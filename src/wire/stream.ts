@@ -3,11 +3,21 @@ import { bytesOf, concatBytes } from '../util/bytes.ts';
 import { decrypt, encryptedBytes, encryptInto, encryptionVersion } from './crypto.ts';
 import { readCompress } from './decode.ts';
 import { checkLabel, labelHeader, labelHeaderBytes } from './label.ts';
-import { lzwBound, lzwCompress, lzwDecompress } from './lzw.ts';
-import { compressHeaderBytes, encodeCompress, encodeError } from './messages.ts';
+import { encodeError } from './messages.ts';
 import { MsgpackReader } from './msgpack.ts';
 import type { SealOptions } from './packet.ts';
 import { BodyScan, isStreamType, STREAM_LIMITS, type StreamLimits } from './stream-body.ts';
+import {
+  BODY_TEXT,
+  LARGE_BYTES,
+  type OpenJob,
+  type OpenOutcome,
+  open,
+  openIfSmall,
+  type PackJob,
+  pack,
+  unknownType,
+} from './stream-job.ts';
 
 /**
  * The layers of a stream (protocol §7.1 to §7.4): label header (initiator's side only), encrypt frame, compress, message.
@@ -33,9 +43,24 @@ export class StreamSeal {
    * label is authenticated in both directions. Compression is applied even where it makes the message longer (§7.1).
    */
   wrap(message: Uint8Array, initiator: boolean): Uint8Array {
+    const isPacked = this.#isPacked(message);
+    return this.wrapPacked(isPacked ? pack({ kind: 'pack', message }, this.options) : message, initiator);
+  }
+
+  /** The work that wrap() would begin with, when it is too large for a turn: do it elsewhere and go on with wrapPacked(). */
+  packJob(message: Uint8Array): PackJob | undefined {
+    return this.#isPacked(message) && message.length > LARGE_BYTES ? { kind: 'pack', message } : undefined;
+  }
+
+  /** A delta push-pull is sketches and columns already: LZW would make it longer. */
+  #isPacked(message: Uint8Array): boolean {
+    return this.options.compression && message[0] !== MESSAGE.sync;
+  }
+
+  /** The same as wrap() for a message that was compressed already, or shall not be. */
+  wrapPacked(inner: Uint8Array, initiator: boolean): Uint8Array {
     const { keyring, verifyOutgoing, protocolVersion, nonces, label } = this.options;
     const header = initiator ? this.#labelHeader : NONE;
-    const inner = this.options.compression ? this.#compressed(message) : message;
     const key = verifyOutgoing ? keyring?.primary : undefined;
     if (!key) return header.length === 0 ? inner : concatBytes([header, inner]);
     const version = encryptionVersion(protocolVersion);
@@ -54,14 +79,6 @@ export class StreamSeal {
   /** A reader for one incoming message; the `acceptor` of a connection expects the label header and answers some errors. */
   reader(acceptor: boolean, limits: StreamLimits = STREAM_LIMITS): StreamReader {
     return new StreamReader(this, acceptor, limits);
-  }
-
-  #compressed(message: Uint8Array): Uint8Array {
-    const lzw = new Uint8Array(lzwBound(message.length));
-    const length = (this.options.compress ?? lzwCompress)(message, lzw);
-    const out = new Uint8Array(compressHeaderBytes(length) + length);
-    encodeCompress(out, 0, lzw.subarray(0, length));
-    return out;
   }
 }
 
@@ -99,6 +116,8 @@ export class StreamReader {
   /** Where the current layer starts. */
   #at = 0;
   #scan: BodyScan | undefined;
+  #mayDefer = false;
+  #deferred: OpenJob | undefined;
   #result: StreamResult | undefined;
 
   constructor(seal: StreamSeal, acceptor: boolean, limits: StreamLimits = STREAM_LIMITS) {
@@ -110,12 +129,40 @@ export class StreamReader {
 
   /** Takes the next bytes (they are copied). After the first result every call gives it again; bytes behind a message are ignored. */
   push(chunk: Uint8Array): 'more' | StreamResult {
+    this.#mayDefer = false;
+    return this.#push(chunk) as 'more' | StreamResult;
+  }
+
+  /**
+   * The same, but a message that is all there and takes long to open comes as a job: do it (elsewhere), then call settle(). Until then
+   * `isDeferred` is true, further bytes are ignored and finish() must not be called.
+   */
+  pushOrDefer(chunk: Uint8Array): 'more' | StreamResult | OpenJob {
+    if (this.#deferred) return 'more';
+    this.#mayDefer = true;
+    return this.#push(chunk);
+  }
+
+  /** The job is done. */
+  settle(outcome: OpenOutcome): StreamResult {
+    this.#deferred = undefined;
+    this.#result ??= this.#outcome(outcome);
+    return this.#result;
+  }
+
+  /** True from a job to its settle(). */
+  get isDeferred(): boolean {
+    return this.#deferred !== undefined;
+  }
+
+  #push(chunk: Uint8Array): 'more' | StreamResult | OpenJob {
     if (this.#result) return this.#result;
     this.#append(chunk);
     const result = this.#read();
     if (result === 'more') return result;
     this.#bytes = NONE;
-    this.#result = result;
+    if (result.kind === 'open') this.#deferred = result;
+    else this.#result = result;
     return result;
   }
 
@@ -143,7 +190,7 @@ export class StreamReader {
     this.#end = need;
   }
 
-  #read(): 'more' | StreamResult {
+  #read(): 'more' | StreamResult | OpenJob {
     if (this.#phase === PHASE.label) {
       const error = this.#readLabel();
       if (error) return error;
@@ -193,7 +240,7 @@ export class StreamReader {
     return undefined;
   }
 
-  #readFrame(): 'more' | StreamResult {
+  #readFrame(): 'more' | StreamResult | OpenJob {
     const bodyAt = this.#at + FRAME_HEADER_BYTES;
     if (this.#end < bodyAt) return 'more';
     const view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
@@ -207,12 +254,12 @@ export class StreamReader {
     const plain = decrypt(keyring?.keys ?? [], this.#bytes.subarray(bodyAt, bodyAt + length), aad);
     if (typeof plain === 'number') return this.#fail(-plain, 'no installed keys could decrypt the message', true);
     if (plain.length === 0) return this.#fail(REJECT.empty, 'decrypted message is empty', true);
-    if (plain[0] !== MESSAGE.compress) return this.#complete(plain);
+    if (plain[0] !== MESSAGE.compress) return this.#open(plain, false);
     return this.#decompressed(plain, 1, plain.length);
   }
 
   /** A message that is not encrypted: complete only when the scan has found its end. */
-  #readOn(): 'more' | StreamResult {
+  #readOn(): 'more' | StreamResult | OpenJob {
     const end = (this.#scan as BodyScan).advance(this.#bytes, this.#end);
     if (end === 0) return 'more';
     const compressed = this.#phase === PHASE.compressed;
@@ -221,36 +268,30 @@ export class StreamReader {
     return { kind: 'message', message: this.#bytes.subarray(this.#at, end) };
   }
 
-  #decompressed(bytes: Uint8Array, start: number, end: number): StreamResult {
+  #decompressed(bytes: Uint8Array, start: number, end: number): StreamResult | OpenJob {
     const reader = new MsgpackReader(bytes, start, end);
     const { algorithm, data } = readCompress(reader);
     if (!reader.ok)
       return this.#fail(reader.status, 'compressed message cannot be read', reader.status !== REJECT.truncated);
     if (algorithm !== 0) return this.#fail(REJECT.malformed, `cannot decompress unknown algorithm ${algorithm}`, true);
-    const plain = inflate(data, this.#limits.decompressedBytes);
-    if (plain === -REJECT.oversized) {
-      return this.#fail(
-        REJECT.oversized,
-        `decompressed message is larger than limit (${this.#limits.decompressedBytes})`,
-        true,
-      );
-    }
-    if (typeof plain === 'number') return this.#fail(-plain, 'lzw: invalid code', true);
-    if (plain.length === 0) return this.#fail(REJECT.empty, 'decompressed message is empty', true);
-    return this.#complete(plain);
+    return this.#open(data, true);
   }
 
-  /** A message whose bytes are all there because a layer around it said how many there are. */
-  #complete(bytes: Uint8Array): StreamResult {
-    const type = bytes[0] as number;
-    if (!isStreamType(type, this.#acceptor)) return this.#unknown(type);
-    const end = new BodyScan(type, 1, this.#limits).advance(bytes, bytes.length);
-    if (end <= 0) return this.#fail(end === 0 ? REJECT.truncated : -end, BODY_TEXT, false);
-    return { kind: 'message', message: bytes.subarray(0, end) };
+  #open(data: Uint8Array, isCompressed: boolean): StreamResult | OpenJob {
+    const job: OpenJob = { kind: 'open', data, isCompressed, acceptor: this.#acceptor, limits: this.#limits };
+    if (!this.#mayDefer) return this.#outcome(open(job, this.#seal.options));
+    const outcome = openIfSmall(job, this.#seal.options);
+    return outcome ? this.#outcome(outcome) : job;
+  }
+
+  #outcome(outcome: OpenOutcome): StreamResult {
+    if ('message' in outcome) return { kind: 'message', message: outcome.message };
+    return this.#fail(outcome.code, outcome.text, outcome.answered);
   }
 
   #unknown(type: number): StreamError {
-    return this.#fail(REJECT.unknownType, `message type ${type} does not belong on a stream`, false);
+    const { code, text, answered } = unknownType(type);
+    return this.#fail(code, text, answered);
   }
 
   #fail(code: number, text: string, answered: boolean): StreamError {
@@ -259,21 +300,9 @@ export class StreamReader {
   }
 }
 
-const BODY_TEXT = 'message cannot be read or is beyond a limit';
-
 /** An error message (type 13) with this text. */
 export function errorMessage(text: string): Uint8Array {
   const bytes = bytesOf(text);
   const out = new Uint8Array(bytes.length + 16);
   return out.subarray(0, encodeError(out, 0, bytes));
-}
-
-/** LZW-decodes without knowing the result's length: the room grows fourfold until it fits or the limit is reached. */
-function inflate(data: Uint8Array, limit: number): Uint8Array | number {
-  for (let room = Math.max(4 * data.length, 4096); ; room *= 4) {
-    const out = new Uint8Array(Math.min(room, limit));
-    const length = lzwDecompress(data, out);
-    if (length >= 0) return out.subarray(0, length);
-    if (length !== -REJECT.oversized || room >= limit) return length;
-  }
 }
