@@ -14,6 +14,7 @@ import {
   type VersusSubject,
 } from './contenders.ts';
 import { MEMBERS, PACKETS, RECORDS_PER_PACKET, type VersusInputs } from './inputs.ts';
+import { RelayingMembership } from './relay.ts';
 import { deltaOfTen, digestTable, hashing } from './sync.ts';
 
 export const CONTENDERS = ['native', 'js', 'plain', 'memberlist', 'bandwidth'] as const;
@@ -42,6 +43,8 @@ export interface VersusCase {
 
 const membership = (backend: Backend, inputs: VersusInputs) => new KernelMembership(backend, inputs.body.length);
 
+const relaying = (backend: Backend, inputs: VersusInputs) => new RelayingMembership(backend, inputs.body.length);
+
 function packetCase(id: string, title: string, news: boolean, targets: readonly Target[]): VersusCase {
   return {
     id,
@@ -66,6 +69,30 @@ function queueCase(id: string, title: string, operation: 'fill' | 'enqueue', tar
   };
 }
 
+function emptyCase(
+  id: string,
+  title: string,
+  targets: readonly Target[],
+  make: (backend: Backend, inputs: VersusInputs) => KernelMembership & { drain?(): void },
+): VersusCase {
+  return {
+    id,
+    title,
+    operations: 1,
+    targets,
+    kernels: (backend, inputs) => {
+      const kernels = make(backend, inputs);
+      const fresh = () => {
+        kernels.drain?.();
+        kernels.reset();
+        return kernels;
+      };
+      return intoEmpty(fresh, inputs);
+    },
+    program: 'memberlist',
+  };
+}
+
 const all = MEMBERS.toLocaleString('en-US');
 
 export const VERSUS: readonly VersusCase[] = [
@@ -82,26 +109,28 @@ export const VERSUS: readonly VersusCase[] = [
     program: 'memberlist',
   },
   {
-    id: 'merge-empty',
-    title: `decode + merge a push/pull of ${all}, into an empty table`,
-    operations: 1,
-    targets: [{ who: 'native', factor: 20, than: 'memberlist' }],
-    kernels: (backend, inputs) => {
-      const kernels = membership(backend, inputs);
-      const fresh = () => {
-        kernels.reset();
-        return kernels;
-      };
-      return intoEmpty(fresh, inputs);
-    },
+    ...emptyCase(
+      'merge-empty',
+      `decode + merge a push/pull of ${all}, into an empty table`,
+      [{ who: 'native', factor: 20, than: 'memberlist' }],
+      membership,
+    ),
     plain: (inputs) => intoEmpty(plainMembership, inputs),
-    program: 'memberlist',
   },
+  emptyCase('merge-empty-queued', 'the same with its news encoded and queued for gossip', [], relaying),
   packetCase('packets-news', 'packet of 10 alive/suspect, decode + merge, per record', true, [
     { who: 'native', factor: 10, than: 'memberlist' },
     { who: 'js', factor: 1, than: 'memberlist' },
   ]),
-  packetCase('packets-old', 'the same when it is no news, per record', false, []),
+  {
+    id: 'packets-news-queued',
+    title: 'the same with its news encoded and queued for gossip, per record',
+    operations: PACKETS * RECORDS_PER_PACKET,
+    targets: [],
+    kernels: (backend, inputs) => packets(relaying(backend, inputs), inputs, true),
+    program: 'memberlist',
+  },
+  packetCase('packets-old', 'packet of 10 that is no news, decode + merge, per record', false, []),
   {
     id: 'encode-state',
     title: `encode the state of ${all}`,

@@ -107,7 +107,7 @@ export class KernelMembership {
   }
 }
 
-type Membership = Pick<KernelMembership, 'mergeBody' | 'receive' | 'encodeState' | 'view'>;
+type Membership = Pick<KernelMembership, 'mergeBody' | 'receive' | 'encodeState' | 'view'> & { drain?(): void };
 
 export function plainMembership(): Membership {
   const plain = new PlainMembership();
@@ -144,6 +144,7 @@ export function packets(membership: Membership, inputs: VersusInputs, news: bool
   const set = () => inputs.packets[generation & 1] as readonly Uint8Array[];
   return {
     before: () => {
+      membership.drain?.();
       if (!news && generation >= 0) return;
       generation++;
       stamp(set(), generation);
