@@ -5,6 +5,11 @@ import type { HostHooks, HostSettings } from './options.ts';
 
 const PROFILES = { lan, wan, local } as const;
 
+/** Time for a whole stream exchange: the profile's, or what the tuning says. */
+export function streamTimeoutMs({ profile, tuning }: Pick<HostSettings, 'profile' | 'tuning'>): number {
+  return PROFILES[profile]({ ...tuning, name: '', address: { ip: new Uint8Array(4), port: 0 } }).tcpTimeoutMs;
+}
+
 /** What the engine is told: the profile, the tuning on top, and what the host found out (its address). */
 export function engineConfig(
   settings: HostSettings,

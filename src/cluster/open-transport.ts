@@ -3,6 +3,7 @@ import type { NativeUdpSocket } from '../transport/native.ts';
 import { NetTransport } from '../transport/net-transport.ts';
 import type { Transport } from '../transport/transport.ts';
 import { HearsayError } from '../util/errors.ts';
+import { streamTimeoutMs } from './engine-config.ts';
 import type { HostHooks, HostSettings } from './options.ts';
 import { resolveHost } from './resolve.ts';
 
@@ -20,7 +21,13 @@ export async function openTransport(
   const wantsNative = settings.transport === 'batched' || (settings.transport === 'auto' && settings.backend !== 'js');
   const native =
     wantsNative && hasNativeClass('UdpSocket') ? nativeClass<NativeUdpSocket, UdpArgs>('UdpSocket') : undefined;
-  const transport = new NetTransport({ bind: { ip, port: settings.bind.port }, udp: settings.transport, native });
+  const transport = new NetTransport({
+    bind: { ip, port: settings.bind.port },
+    udp: settings.transport,
+    native,
+    // A stream may be silent for as long as the exchange may take: the other side may be busy with a large state.
+    idleTimeoutMs: streamTimeoutMs(settings),
+  });
   if (settings.unref) transport.unref();
   return { transport, packets: transport.udp };
 }

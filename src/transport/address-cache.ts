@@ -100,8 +100,3 @@ export function isMapped(bytes: Uint8Array, at: number): boolean {
   for (let i = 0; i < 10; i++) if (bytes[at + i] !== 0) return false;
   return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff;
 }
-
-/** True for 0.0.0.0 and ::. */
-export function isWildcard(ip: Uint8Array): boolean {
-  return ip.every((byte) => byte === 0);
-}

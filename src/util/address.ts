@@ -9,16 +9,9 @@ export interface Address {
   readonly port: number;
 }
 
-/** True when both have the same bytes and port. */
-export function addressEquals(a: Address, b: Address): boolean {
-  if (a.port !== b.port || a.ip.length !== b.ip.length) return false;
-  for (let i = 0; i < a.ip.length; i++) if (a.ip[i] !== b.ip[i]) return false;
-  return true;
-}
-
 /**
- * True when both lead to the same socket: as addressEquals, but the mapped 16-byte form of an IPv4 address counts as that address. For
- * comparing what a socket says about a sender with what a member says about itself.
+ * True when both lead to the same socket: the mapped 16-byte form of an IPv4 address counts as that address. For comparing what a
+ * socket says about a sender with what a member says about itself; the member table compares bytes.
  */
 export function sameEndpoint(a: Address, b: Address): boolean {
   return a.port === b.port && sameHost(a.ip, b.ip);

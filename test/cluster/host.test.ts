@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { streamTimeoutMs } from '../../src/cluster/engine-config.ts';
 import { ClusterHost } from '../../src/cluster/host.ts';
 import type { HostSink } from '../../src/cluster/link.ts';
 import { type ClusterOptions, resolveOptions } from '../../src/cluster/options.ts';
@@ -96,6 +97,12 @@ afterEach(async () => {
   vi.restoreAllMocks();
   vi.useRealTimers();
   await Promise.all(hosts.splice(0).map((made) => made.stop()));
+});
+
+it('streams may take as long as the profile says, or the tuning', () => {
+  const times = (['lan', 'wan', 'local'] as const).map((profile) => streamTimeoutMs({ profile, tuning: {} }));
+  expect(times).toEqual([10_000, 30_000, 1000]);
+  expect(streamTimeoutMs({ profile: 'wan', tuning: { tcpTimeoutMs: 5000 } })).toBe(5000);
 });
 
 describe('the host of an engine', () => {

@@ -379,7 +379,7 @@ export function memberTableContract(engine: TableEngine): void {
       const rig = new Rig(engine);
       rig.start();
       rig.table.setOwnExt(word(2));
-      const echo = (incarnation: number, ext: number): void =>
+      const echo = (incarnation: number, ext: number): number =>
         rig.merge(1, [alive('self', incarnation, { ip: '10.0.0.1', ext })]);
       for (const ext of [0, word(1), word(1, EXT.stalled), word(2)]) echo(1, ext);
       expect(rig.row('self')?.incarnation).toBe(1);
