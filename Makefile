@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership test test-all-nodes check format build native bench fuzz interop clean
+.PHONY: help gossip membership test test-all-nodes check format build native bench fuzz fuzz-native interop clean
 
 ARGS ?=
 INSTALLED := node_modules/.hearsay-installed
@@ -45,6 +45,9 @@ bench: build ## Measure the kernels and paths
 
 fuzz: build ## Ten million seeded mutations of packets and streams
 	@node scripts/fuzz.mjs $(ARGS)
+
+fuzz-native: $(INSTALLED) ## Fuzz the C++ kernels under ASan and UBSan, a minute each (clang, else g++)
+	@node scripts/fuzz-native.mjs $(ARGS)
 
 interop: build ## Run against real peers: serf agents and a Go program on memberlist
 	@node scripts/interop.mjs $(ARGS)

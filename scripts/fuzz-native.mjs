@@ -1,14 +1,25 @@
 // `make fuzz-native`: every fuzz target of the C++ kernels (native/test/fuzz_*.cpp) under AddressSanitizer and
 // UndefinedBehaviorSanitizer, with libFuzzer where clang is there, else with the mutator of native/test/fuzz.hpp and g++.
 //
-//   node scripts/fuzz-native.mjs [--seconds 60] [--seed 1] [--only lzw,interner] [--engine libfuzzer|plain] [--coverage]
+//   node scripts/fuzz-native.mjs [--seconds 60] [--seed 1] [--only lzw,interner] [--engine libfuzzer|plain|quick] [--coverage]
 //
 // First replays native/test/regressions/<target>/*, then fuzzes for that many seconds per target. Inputs that reach new code
 // are kept in out/fuzz/corpus/<target> and are where the next run starts; a target without any starts from test/vectors. A
 // finding is saved as a regression file and makes the exit code 1; no compiler makes it 2. --coverage adds how much of the
-// kernel the corpus reaches, in lines (clang, llvm-profdata and llvm-cov).
+// kernel the corpus reaches, in lines (clang, llvm-profdata and llvm-cov). --engine quick is what the tests use: built without
+// optimization, and again only when a source is newer; it starts from test/vectors each time.
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -18,13 +29,22 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = join(root, 'native', 'test');
 const out = join(root, 'out', 'fuzz');
 
-const FLAGS = '-std=c++20 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fno-sanitize-recover=all'.split(' ');
-const ENGINES = {
-  libfuzzer: { compiler: 'clang++', flags: ['-fsanitize=fuzzer,address,undefined', '-DHEARSAY_LIBFUZZER'] },
-  plain: { compiler: process.env.CXX || 'g++', flags: ['-fsanitize=address,undefined'] },
-  // A compiler whose sanitizers are not installed still runs what the targets check themselves.
-  bare: { compiler: process.env.CXX || 'g++', flags: [] },
-};
+const FLAGS = '-std=c++20 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fno-sanitize-recover=all'.split(' ');
+const SANITIZED = '-fsanitize=address,undefined';
+const CXX = process.env.CXX || 'g++';
+/** Tried in this order. A compiler whose sanitizers are not installed still runs what the targets check themselves. */
+const ENGINES = [
+  {
+    name: 'libfuzzer',
+    compiler: 'clang++',
+    flags: ['-O1', '-fsanitize=fuzzer,address,undefined', '-DHEARSAY_LIBFUZZER'],
+  },
+  { name: 'plain', compiler: CXX, flags: ['-O1', SANITIZED] },
+  { name: 'plain', compiler: CXX, flags: ['-O1'] },
+  { name: 'quick', compiler: 'clang++', flags: ['-O0', SANITIZED] },
+  { name: 'quick', compiler: CXX, flags: ['-O0', SANITIZED] },
+  { name: 'quick', compiler: CXX, flags: ['-O0'] },
+];
 
 const { values } = parseArgs({
   options: {
@@ -46,7 +66,9 @@ const targets = values.only?.split(',') ?? all;
 for (const name of targets) if (!all.includes(name)) stop(`--only: expected some of ${all.join(', ')}, got ${name}`);
 
 const engine = chooseEngine();
-console.log(`fuzz-native: ${engine}, ${seconds} s per target, seed ${seed}`);
+console.log(
+  `fuzz-native: ${engine.name}, ${engine.compiler} ${engine.flags.join(' ')}, ${seconds} s per target, seed ${seed}`,
+);
 let found = 0;
 for (const name of targets) if (!(await fuzz(name))) found++;
 if (values.coverage) coverage();
@@ -73,37 +95,56 @@ function number(name) {
 /** The first that can build and run an empty program. */
 function chooseEngine() {
   const asked = values.engine;
-  if (asked !== undefined && ENGINES[asked] === undefined)
-    stop(`--engine: expected ${Object.keys(ENGINES).join(', ')}, got ${asked}`);
+  const names = [...new Set(ENGINES.map(({ name }) => name))];
+  if (asked !== undefined && !names.includes(asked)) stop(`--engine: expected ${names.join(', ')}, got ${asked}`);
   mkdirSync(out, { recursive: true });
-  const probe = join(out, 'probe.cpp');
-  for (const name of asked === undefined ? Object.keys(ENGINES) : [asked]) {
-    const entry =
-      name === 'libfuzzer'
-        ? '#include <cstddef>\n#include <cstdint>\nextern "C" int LLVMFuzzerTestOneInput(const uint8_t*, std::size_t) { return 0; }\n'
-        : 'int main() { return 0; }\n';
-    writeFileSync(probe, entry);
-    const { compiler, flags } = ENGINES[name];
-    const built = spawnSync(compiler, [...FLAGS, ...flags, probe, '-o', join(out, 'probe')]);
-    const args = name === 'libfuzzer' ? ['-runs=0'] : [];
-    if (built.status === 0 && spawnSync(join(out, 'probe'), args).status === 0) return name;
+  const folder = mkdtempSync(join(out, 'probe-'));
+  const source = join(folder, 'probe.cpp');
+  const binary = join(folder, 'probe');
+  try {
+    for (const candidate of ENGINES) {
+      if (asked !== undefined && candidate.name !== asked) continue;
+      const isFuzzer = candidate.name === 'libfuzzer';
+      writeFileSync(
+        source,
+        isFuzzer
+          ? 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n'
+          : 'int main() {}\n',
+      );
+      const built = spawnSync(candidate.compiler, [...FLAGS, ...candidate.flags, source, '-o', binary]);
+      if (built.status === 0 && spawnSync(binary, isFuzzer ? ['-runs=0'] : []).status === 0) return candidate;
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
   return stop('no C++20 compiler that works (clang with libFuzzer, or g++)');
 }
 
-function build(name, kind = engine) {
-  const { compiler, flags } = ENGINES[kind];
-  const binary = join(out, `${name}-${kind}`);
-  const done = spawnSync(compiler, [...FLAGS, ...flags, join(sources, `fuzz_${name}.cpp`), '-o', binary], {
-    encoding: 'utf8',
-  });
-  if (done.status !== 0) stop(`${name} does not compile:\n${done.stderr}`);
+/** Newest of the sources that a target may include. */
+function newestSource() {
+  const files = ['native/kernels', 'native/test'].flatMap((folder) =>
+    readdirSync(join(root, folder)).map((file) => join(root, folder, file)),
+  );
+  return Math.max(...files.map((file) => statSync(file)).map((stat) => (stat.isFile() ? stat.mtimeMs : 0)));
+}
+
+function build(name) {
+  const binary = join(out, `${name}-${engine.name}`);
+  if (engine.name === 'quick' && existsSync(binary) && statSync(binary).mtimeMs > newestSource()) return binary;
+  const done = spawnSync(
+    engine.compiler,
+    [...FLAGS, ...engine.flags, join(sources, `fuzz_${name}.cpp`), '-o', `${binary}.${process.pid}`],
+    { encoding: 'utf8' },
+  );
+  if (done.status !== 0) stop(`${name} does not compile:\n${done.stderr ?? done.error}`);
+  renameSync(`${binary}.${process.pid}`, binary);
   return binary;
 }
 
 /** What the corpus starts from. */
 function prepare(name) {
-  const corpus = join(out, 'corpus', name);
+  const corpus = join(out, engine.name === 'quick' ? 'seeds' : 'corpus', name);
+  if (engine.name === 'quick') rmSync(corpus, { recursive: true, force: true });
   mkdirSync(corpus, { recursive: true });
   if (readdirSync(corpus).length === 0) {
     let count = 0;
@@ -117,7 +158,7 @@ async function fuzz(name) {
   const binary = build(name);
   const corpus = prepare(name);
   const regressions = join(sources, 'regressions', name);
-  const known = existsSync(regressions) ? readdirSync(regressions).map((file) => join(regressions, file)) : [];
+  const known = filesIn(regressions);
   const artifacts = `${join(out, 'found', name)}-`;
   mkdirSync(join(out, 'found'), { recursive: true });
 
@@ -146,13 +187,13 @@ async function fuzz(name) {
 }
 
 function replays(binary, file) {
-  const args = engine === 'libfuzzer' ? [file] : ['--seconds', '0', file];
+  const args = engine.name === 'libfuzzer' ? [file] : ['--seconds', '0', file];
   return spawnSync(binary, args, { env: environment() }).status === 0;
 }
 
 function runArguments(corpus, artifacts) {
-  if (engine !== 'libfuzzer')
-    return ['--seconds', seconds, '--seed', seed, '--artifacts', artifacts, corpus].map(String);
+  if (engine.name !== 'libfuzzer')
+    return ['--seconds', seconds, '--seed', seed, '--artifacts', artifacts, ...filesIn(corpus)].map(String);
   const dictionary = join(out, 'keys.dict');
   writeFileSync(dictionary, DICTIONARY);
   return [
@@ -167,6 +208,10 @@ function runArguments(corpus, artifacts) {
     '-print_final_stats=1',
     corpus,
   ];
+}
+
+function filesIn(folder) {
+  return existsSync(folder) ? readdirSync(folder).map((file) => join(folder, file)) : [];
 }
 
 function environment() {
@@ -228,7 +273,7 @@ function coverage() {
     const profile = join(out, `${name}.profraw`);
     rmSync(profile, { force: true });
     const env = { ...process.env, LLVM_PROFILE_FILE: profile };
-    spawnSync(binary, ['--seconds', '0', join(out, 'corpus', name)], { env });
+    spawnSync(binary, ['--seconds', '0', ...filesIn(join(out, 'corpus', name))], { env });
     binaries.push(binary);
     profiles.push(profile);
   }

@@ -6,7 +6,7 @@
 // With -DHEARSAY_LIBFUZZER libFuzzer brings main(). Without, main() is here and needs no clang: it runs the files that it is
 // given, then mutates them until the time is over:
 //
-//   fuzz_<name> [--seconds 10] [--seed 1] [--artifacts prefix] [files and folders...]
+//   fuzz_<name> [--seconds 10] [--seed 1] [--artifacts prefix] [files...]
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -200,20 +198,20 @@ struct Current {
   }
 };
 
-inline void read_inputs(const std::filesystem::path& path, std::vector<Bytes>& corpus) {
-  if (std::filesystem::is_directory(path)) {
-    std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(path)) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-    for (const auto& file : files) read_inputs(file, corpus);
-    return;
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    std::fprintf(stderr, "fuzz: cannot read %s\n", path.string().c_str());
+inline Bytes read_file(const char* path) {
+  std::FILE* file = std::fopen(path, "rb");
+  if (file == nullptr) {
+    std::fprintf(stderr, "fuzz: cannot read %s\n", path);
     std::exit(2);
   }
-  corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  Bytes bytes;
+  uint8_t buffer[4096];
+  for (std::size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, file)) > 0;) {
+    bytes.insert(bytes.end(), buffer, buffer + got);
+  }
+  std::fclose(file);
+  bytes.shrink_to_fit();
+  return bytes;
 }
 
 template <typename Run, typename Mutate>
@@ -231,7 +229,7 @@ int run_main(const char* name, int argc, char** argv, Run run_one, Mutate mutate
     } else if (i + 1 < argc && argument == "--artifacts") {
       artifacts = argv[++i];
     } else {
-      read_inputs(argument, corpus);
+      corpus.push_back(read_file(argv[i]));
     }
   }
   if (!artifacts.empty()) Current::path = artifacts + "found-seed-" + std::to_string(random.state);
