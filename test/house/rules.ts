@@ -44,7 +44,8 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
     rooms: [...PORT, 'kernels/abi'],
     modules: ['node:fs', 'node:module', 'node:url', 'node:worker_threads'],
   },
-  'kernels/native/': { rooms: [...PORT, 'kernels/arenas/', 'kernels/native'], modules: [] },
+  // The twins serve calls that are too small to enter C++ for.
+  'kernels/native/': { rooms: [...PORT, 'kernels/arenas/', 'kernels/js/', 'kernels/native'], modules: [] },
   'kernels/backend': { rooms: ALL_KERNELS, modules: [] },
   wire: { rooms: PORT, modules: [] },
   protocol: { rooms: [...PORT, 'kernels/arenas/', 'kernels/grow', 'wire'], modules: [] },

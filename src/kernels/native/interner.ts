@@ -1,5 +1,6 @@
 import { internerSections } from '../arenas/interner.ts';
 import type { Arena, Interner } from '../contract.ts';
+import { JsInterner } from '../js/interner.ts';
 import { INTERNER_ENTRY } from '../layout.ts';
 import { lend, nativeClass } from '../native.ts';
 
@@ -16,6 +17,8 @@ export interface InternerHandle {
 export class NativeInterner implements Interner {
   readonly backend = 'native';
   readonly handle: InternerHandle;
+  /** The twin over the same arena, for calls so small that entering C++ costs more than the work (docs/benchmarks.md). */
+  readonly twin: JsInterner;
   arena: Arena;
   u8: Uint8Array;
   u32: Uint32Array;
@@ -34,12 +37,14 @@ export class NativeInterner implements Interner {
     this.#entriesOffset = sections.entriesOffset;
     this.#heapOffset = sections.heapOffset;
     this.handle = new Handle(this.u8);
+    this.twin = new JsInterner(arena);
   }
 
   rehome(arena: Arena): void {
     const sections = internerSections(arena);
     const u8 = lend(arena);
     this.handle.rehome(u8);
+    this.twin.rehome(arena);
     this.arena = arena;
     this.u8 = u8;
     this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
@@ -53,7 +58,7 @@ export class NativeInterner implements Interner {
   }
 
   lookup(bytes: Uint8Array): number {
-    return this.handle.lookup(bytes);
+    return this.twin.lookup(bytes);
   }
 
   retain(id: number): void {

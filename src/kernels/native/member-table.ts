@@ -1,5 +1,8 @@
 import { type MemberTableSections, memberTableSections } from '../arenas/member-table.ts';
-import type { Arena, MemberTable, PacketCodec } from '../contract.ts';
+import { type Arena, type MemberTable, type PacketCodec, STATUS } from '../contract.ts';
+import { MemberOrder } from '../js/member-order.ts';
+import { MemberRows } from '../js/member-rows.ts';
+import { HEADER, ROW, TABLE } from '../layout.ts';
 import { lend, nativeClass } from '../native.ts';
 import type { InternerHandle, NativeInterner } from './interner.ts';
 
@@ -10,7 +13,6 @@ export interface MemberTableHandle {
   accuse(nowMs: number, slot: number, kind: number, incarnation: number): number;
   find(name: Uint8Array): number;
   nextProbe(nowMs: number, reapAfterMs: number): number;
-  sample(nowMs: number, count: number, mask: number, deadForMs: number, exceptSlot: number): number;
   setOwnExt(ext: number): void;
   noteExt(slot: number, ext: number): number;
   encodeState(out: Uint8Array, at: number): number;
@@ -26,6 +28,9 @@ export class NativeMemberTable implements MemberTable {
   u8: Uint8Array;
   u32: Uint32Array;
   #sections: MemberTableSections;
+  /** The twin's, over the same arena: drawing three members takes less than entering C++ does (docs/benchmarks.md). */
+  readonly #rows: MemberRows;
+  readonly #order: MemberOrder;
 
   /**
    * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createMemberTableArena.
@@ -39,12 +44,15 @@ export class NativeMemberTable implements MemberTable {
     this.u8 = lend(arena);
     this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
     this.handle = new Handle(this.u8, names.handle, profiles.handle);
+    this.#rows = new MemberRows(arena);
+    this.#order = new MemberOrder(this.#rows, names.twin, profiles.twin);
   }
 
   rehome(arena: Arena): void {
     const sections = memberTableSections(arena);
     const u8 = lend(arena);
     this.handle.rehome(u8);
+    this.#rows.rehome(arena);
     this.#sections = sections;
     this.arena = arena;
     this.u8 = u8;
@@ -89,12 +97,24 @@ export class NativeMemberTable implements MemberTable {
     return (this.u32[(this.#sections.slotOfOffset >>> 2) + nameId] as number) - 1;
   }
 
+  /** A step is read straight from the arena; only the end of a round, with its reaping and shuffling, is a crossing. */
   nextProbe(nowMs: number, reapAfterMs: number): number {
+    const { u8, u32 } = this;
+    const { orderOffset, rowsOffset } = this.#sections;
+    const self = (u32[TABLE.selfSlot >>> 2] as number) - 1;
+    const live = u32[HEADER.live >>> 2] as number;
+    for (let index = u32[TABLE.probeIndex >>> 2] as number; index < live; index++) {
+      const slot = u32[(orderOffset >>> 2) + index] as number;
+      if (slot === self || (u8[rowsOffset + slot * ROW.stride + ROW.status] as number) > STATUS.suspect) continue;
+      u32[TABLE.probeIndex >>> 2] = index + 1;
+      u32[TABLE.outCount >>> 2] = 0;
+      return slot;
+    }
     return this.handle.nextProbe(nowMs, finite(reapAfterMs));
   }
 
   sample(nowMs: number, count: number, mask: number, deadForMs: number, exceptSlot: number): number {
-    return this.handle.sample(nowMs, count, mask, finite(deadForMs), exceptSlot);
+    return this.#order.sample(nowMs, count, mask, deadForMs, exceptSlot);
   }
 
   setOwnExt(ext: number): void {
