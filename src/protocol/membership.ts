@@ -1,4 +1,4 @@
-import { grownInternerArena } from '../kernels/arenas/interner.ts';
+import { grownInternerArena, internerUsedBytes } from '../kernels/arenas/interner.ts';
 import { grownMemberTableArena, raiseHome } from '../kernels/arenas/member-table.ts';
 import {
   CHANGE_FLAG,
@@ -11,7 +11,18 @@ import {
   type PacketCodec,
   STATUS,
 } from '../kernels/contract.ts';
-import { CHANGE, CODEC, HEADER, INTERNER, NO_RECORD, PACKET, RECORD, RECORD_FLAG, TABLE } from '../kernels/layout.ts';
+import {
+  BLOCK_BYTES_MAX,
+  CHANGE,
+  CODEC,
+  HEADER,
+  INTERNER,
+  NO_RECORD,
+  PACKET,
+  RECORD,
+  RECORD_FLAG,
+  TABLE,
+} from '../kernels/layout.ts';
 import { assert } from '../util/assert.ts';
 import { textOf } from '../util/bytes.ts';
 import type { Context } from './context.ts';
@@ -278,15 +289,16 @@ export class Membership {
   }
 }
 
-/** Doubles whichever of ids and bytes is nearly used up, or both. */
+/** Makes room for ids, bytes, or both. Packing alone is enough where half of the heap are blocks that were freed. */
 function grow(interner: Interner): void {
   const { u32, capacity } = interner;
   const heapBytes = u32[INTERNER.heapBytes >>> 2] as number;
   const isFull = (u32[HEADER.live >>> 2] as number) >= capacity;
+  const isPacked = 2 * (internerUsedBytes(interner.arena) + BLOCK_BYTES_MAX) > heapBytes;
   interner.rehome(
-    grownInternerArena(
-      interner.arena,
-      isFull ? { capacity: 2 * capacity, heapBytes: 2 * heapBytes } : { heapBytes: 2 * heapBytes },
-    ),
+    grownInternerArena(interner.arena, {
+      capacity: isFull ? 2 * capacity : capacity,
+      heapBytes: isPacked ? 2 * heapBytes : heapBytes,
+    }),
   );
 }

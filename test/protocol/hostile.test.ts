@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { STATUS } from '../../src/kernels/contract.ts';
-import { HEADER } from '../../src/kernels/layout.ts';
+import { HEADER, INTERNER } from '../../src/kernels/layout.ts';
 import { fromHex } from '../../src/util/bytes.ts';
 import { Prng } from '../../src/util/prng.ts';
 import { Keyring } from '../../src/wire/keyring.ts';
@@ -112,6 +112,17 @@ describe('packets', () => {
     const now = a.engine.members().filter(({ name }) => name !== 'a');
     expect(now.every(({ incarnation, meta }) => incarnation === 2 && meta.length === 500)).toBe(true);
     expect(a.engine.stats.refusedByMembersMax).toBe(100 - known.length);
+  });
+
+  it('that change metadata to every size in turn take no more memory than the largest of them', () => {
+    const group = new Group();
+    const a = group.add('a', { probeIntervalMs: 0, gossipIntervalMs: 0 });
+    const members = 200;
+    for (let size = 16; size <= 512; size += 16) {
+      for (let i = 0; i < members; i++) group.inject(SENDER, a, alive(`m${i}`, size, text(`m${i}`.padEnd(size))));
+    }
+    expect(a.engine.member('m7')?.meta.length).toBe(512);
+    expect(a.kernels.profiles.u32[INTERNER.heapBytes >>> 2]).toBeLessThanOrEqual(4 * members * (512 + 32));
   });
 
   it('of rumors without end leave the queue and the memory of ids bounded', () => {

@@ -1,5 +1,5 @@
 import type { Arena } from '../contract.ts';
-import { align8, HEADER, INTERNER, INTERNER_ENTRY, KERNEL_ID } from '../layout.ts';
+import { align8, BLOCK_CLASS_BYTES, HEADER, INTERNER, INTERNER_ENTRY, KERNEL_ID } from '../layout.ts';
 import { allocateArena, checkArenaEnd, checkArenaHeader, checkCount, writeArenaHeader } from './header.ts';
 
 export interface InternerArenaOptions {
@@ -66,9 +66,29 @@ export function createInternerArena(options: InternerArenaOptions): Arena {
   return arena;
 }
 
+/** Bytes that the strings in use take in the heap. What is freed is kept by size and waits for a string of that size, so `heapTop` may be far above. */
+export function internerUsedBytes(arena: Arena): number {
+  const { entriesOffset } = internerSections(arena);
+  const u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
+  const idTop = u32[INTERNER.idTop / 4] as number;
+  let used = 0;
+  for (let id = 1; id <= idTop; id++) {
+    const entry = (entriesOffset + (id - 1) * INTERNER_ENTRY.stride) >>> 2;
+    if (u32[entry + INTERNER_ENTRY.refs / 4] !== 0)
+      used += blockBytes(u32[entry + INTERNER_ENTRY.length / 4] as number);
+  }
+  return used;
+}
+
+/** What a string of this length takes in a heap. */
+function blockBytes(length: number): number {
+  return Math.max(1, Math.ceil(length / BLOCK_CLASS_BYTES)) * BLOCK_CLASS_BYTES;
+}
+
 /**
- * The same byte strings under the same ids, with more room. Chains are linked anew in ascending id order, so each is newest
- * id first, as a fresh interner without freed ids has them.
+ * The same byte strings under the same ids, with more room. The heap is packed: no freed block is left, so whoever makes a member's
+ * metadata longer step by step cannot fill memory with blocks of sizes that nobody needs any more. Chains are linked anew in ascending
+ * id order, so each is newest id first, as a fresh interner without freed ids has them.
  */
 export function grownInternerArena(old: Arena, options: GrownInternerArenaOptions): Arena {
   const from = internerSections(old);
@@ -91,7 +111,6 @@ export function grownInternerArena(old: Arena, options: GrownInternerArenaOption
     HEADER.live,
     HEADER.seq,
     HEADER.changeCount,
-    INTERNER.heapTop,
     INTERNER.freeId,
     INTERNER.idTop,
     INTERNER.hashKey,
@@ -102,18 +121,23 @@ export function grownInternerArena(old: Arena, options: GrownInternerArenaOption
   ]) {
     u32[field / 4] = oldU32[field / 4] as number;
   }
-  u8.set(oldU8.subarray(INTERNER.headsOffset, INTERNER.bucketsOffset), INTERNER.headsOffset);
   u8.set(oldU8.subarray(from.entriesOffset, from.heapOffset), to.entriesOffset);
-  u8.set(oldU8.subarray(from.heapOffset, from.end), to.heapOffset);
 
   const idTop = u32[INTERNER.idTop / 4] as number;
+  let top = 0;
   for (let id = 1; id <= idTop; id++) {
     const entry = (to.entriesOffset + (id - 1) * INTERNER_ENTRY.stride) >>> 2;
     if (u32[entry + INTERNER_ENTRY.refs / 4] === 0) continue; // free: `next` links the free ids
+    const length = u32[entry + INTERNER_ENTRY.length / 4] as number;
+    const start = from.heapOffset + (u32[entry + INTERNER_ENTRY.offset / 4] as number);
+    u8.set(oldU8.subarray(start, start + length), to.heapOffset + top);
+    u32[entry + INTERNER_ENTRY.offset / 4] = top;
+    top += blockBytes(length);
     const bucket =
       (INTERNER.bucketsOffset >>> 2) + ((u32[entry + INTERNER_ENTRY.hash / 4] as number) & (to.bucketCount - 1));
     u32[entry + INTERNER_ENTRY.next / 4] = u32[bucket] as number;
     u32[bucket] = id;
   }
+  u32[INTERNER.heapTop / 4] = top;
   return arena;
 }
