@@ -11,6 +11,7 @@ import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
 import type { StreamReader, StreamResult } from '../wire/stream.ts';
 import { acquireKernels } from './acquire-kernels.ts';
+import { Complaints } from './complaints.ts';
 import { engineConfig } from './engine-config.ts';
 import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
 import { openTransport } from './open-transport.ts';
@@ -58,6 +59,7 @@ export class ClusterHost {
   #rejoiner: Rejoiner | undefined;
   #arenas: SharedArenas | undefined;
   #memberCache: { changeCount: number; members: readonly MemberInfo[] } = { changeCount: -1, members: [] };
+  readonly #complaints: Complaints;
   #stopped = false;
   #isBound = false;
   #closing: Promise<void> | undefined;
@@ -68,6 +70,7 @@ export class ClusterHost {
     this.#hooks = hooks;
     this.#shared = shared;
     this.#sink = sink;
+    this.#complaints = new Complaints(sink, settings.name);
     this.#keyring = Keyring.create(settings.keys, settings.keys[0] ?? new Uint8Array(0));
   }
 
@@ -135,21 +138,22 @@ export class ClusterHost {
   watchBeat(beat: Int32Array): void {
     const { stallAfterMs } = this.#settings;
     if (stallAfterMs === 0) return;
+    const periodMs = Math.max(1, stallAfterMs / BEAT_LOOKS);
     let last = Atomics.load(beat, 0);
     let sinceMs = this.#now();
-    this.#beatTimer = setInterval(
-      () => {
-        const now = this.#now();
-        const current = Atomics.load(beat, 0);
-        if (current !== last) {
-          last = current;
-          sinceMs = now;
-        }
-        this.#engine.setStalled(now, now - sinceMs > stallAfterMs);
-        this.#drain();
-      },
-      Math.max(1, stallAfterMs / BEAT_LOOKS),
-    );
+    let lookedMs = sinceMs;
+    this.#beatTimer = setInterval(() => {
+      const now = this.#now();
+      const current = Atomics.load(beat, 0);
+      // When this thread did not run either, the whole process was stopped: that says nothing about the application.
+      if (current !== last || now - lookedMs > 2 * periodMs) {
+        last = current;
+        sinceMs = now;
+      }
+      lookedMs = now;
+      this.#engine.setStalled(now, now - sinceMs > stallAfterMs);
+      this.#drain();
+    }, periodMs);
   }
 
   /** The arenas that readers on other threads need. */
@@ -213,7 +217,16 @@ export class ClusterHost {
       return performance.now() - sent;
     },
     stats: async () => this.#stats(),
-    addKey: async (key) => void this.#keyring.add(key),
+    addKey: async (key) => {
+      if (this.#keyring.size === 0) {
+        throw new HearsayError(
+          'ERR_ENCRYPTION_OFF',
+          'keys.add: this node runs without encryption, and a first key would cut it off from its plain peers at once; ' +
+            'restart it with `keys`, and with verifyIncoming and verifyOutgoing false until all nodes have the key',
+        );
+      }
+      this.#keyring.add(key);
+    },
     useKey: async (key) => void this.#keyring.use(key),
     removeKey: async (key) => void this.#keyring.remove(key),
     keys: async () => this.#keyring.keys,
@@ -257,11 +270,12 @@ export class ClusterHost {
     const events: GossipEvent[] = [];
     for (let event = engine.pollEvent(); event; event = engine.pollEvent()) {
       if (event.type === 'done') this.#settle(event.request, event.ok, event.detail);
-      else {
+      else if (this.#complaints.isNews(event, this.#now())) {
         this.#rejoiner?.notice(event);
         events.push(event);
       }
     }
+    this.#complaints.look(() => engine.stats.rejected, this.#now());
     this.#publishArenas();
     this.#arm(engine.pollTimeout());
     // Last: inline, the program's listeners run in here, and one that throws must not stop the clock.
@@ -327,6 +341,12 @@ export class ClusterHost {
   async #firstJoin(requireJoin: boolean): Promise<number> {
     const { seeds } = this.#settings;
     const { joined, problems, onlySelf } = await this.#join(seeds);
+    if (requireJoin && this.#complaints.isNameTaken) {
+      throw new HearsayError(
+        'ERR_NAME_CONFLICT',
+        `name: ${JSON.stringify(this.#settings.name)} is used by another member of the cluster; give each node a name of its own`,
+      );
+    }
     if (joined === 0 && !onlySelf) {
       if (requireJoin) throw joinFailed(seeds, problems);
       this.#sink.log('warn', { seeds, problems }, 'no seed answered; trying again in the background');
