@@ -7,20 +7,20 @@
 // every ping under their addresses (all of 127.0.0.0/8 is this machine). The subject is a process with one cluster, as a user would have
 // it, with a listener for 'join'. While it is watched after the join the crowd exchanges its state with it once more, from outside.
 //
-// Shown per phase and thread: the delay of the event loop (monitorEventLoopDelay, resolution 1 ms, so an idle loop shows 1.1), median of
-// the rounds. p99 says how often, max is the longest block. Non-goal: the time of the crowd.
+// Shown per phase and thread, median of the rounds: the delay of the event loop (monitorEventLoopDelay, resolution 1 ms, so an idle loop shows
+// 1.1), and the CPU time of single turns, which is the same without the time that the thread waited for a processor. p99 says how often, max is
+// the longest block. Non-goal: the time of the crowd.
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createSocket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { cpus, loadavg } from 'node:os';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BroadcastChannel } from 'node:worker_threads';
-import { CHANNEL, figures } from './loop-delay.mjs';
+import { CHANNEL, LoopMonitor } from './loop-delay.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -110,11 +110,10 @@ async function subject() {
   const { Cluster } = await import('hearsay');
   const [thread] = values.thread.split(',');
   const cluster = await Cluster.start({ name: 'subject', bind: '127.0.0.1:0', backend: values.backend, thread });
-  const here = monitorEventLoopDelay({ resolution: 1 });
+  const here = new LoopMonitor();
   const channel = new BroadcastChannel(CHANNEL);
   const read = async () => {
-    const main = figures(here);
-    here.reset();
+    const main = here.read();
     if (thread === 'inline') return { main };
     const engine = new Promise((resolve) => {
       channel.onmessage = ({ data }) => data.isEngine && resolve(data);
@@ -131,7 +130,7 @@ async function subject() {
   joins = 0;
   channel.postMessage('reset');
   await pause(50);
-  here.enable();
+  here.start();
   const began = performance.now();
   await cluster.join([values.seed]);
   const answeredMs = performance.now() - began;
@@ -139,15 +138,15 @@ async function subject() {
   const joinedMs = performance.now() - began;
   await pause(SETTLE_MS);
   const join = await read();
+  const lookBegan = performance.now();
+  const members = cluster.members().length;
+  const lookMs = performance.now() - lookBegan;
   process.send({ address: cluster.self.address });
   // Reading the members is the program's own doing; it happened between the phases.
   await pause(20);
   await read();
   await pause(Number(values.seconds) * 1000);
   const after = await read();
-  const lookBegan = performance.now();
-  const members = cluster.members().length;
-  const lookMs = performance.now() - lookBegan;
   const { engine } = await cluster.stats();
   process.send({ backend: cluster.backend.name, thread, members, answeredMs, joinedMs, lookMs, pushPulls: engine.pushPullsMerged, join, after });
   channel.close();
@@ -195,13 +194,14 @@ async function failure(exited) {
 
 function summary(backend, thread, rounds) {
   const of = (pick) => median(rounds.map(pick));
-  const delays = (phase, loop) =>
-    rounds[0][phase][loop] && {
-      p50: of((round) => round[phase][loop].p50),
-      p99: of((round) => round[phase][loop].p99),
-      max: of((round) => round[phase][loop].max),
-      worst: Math.max(...rounds.map((round) => round[phase][loop].max)),
+  const view = (phase, loop, what) =>
+    rounds[0][phase][loop][what] && {
+      p50: of((round) => round[phase][loop][what].p50),
+      p99: of((round) => round[phase][loop][what].p99),
+      max: of((round) => round[phase][loop][what].max),
+      worst: Math.max(...rounds.map((round) => round[phase][loop][what].max)),
     };
+  const delays = (phase, loop) => rounds[0][phase][loop] && { delay: view(phase, loop, 'delay'), work: view(phase, loop, 'work') };
   const loops = (phase) => ({ application: delays(phase, 'main'), engine: delays(phase, 'engine') });
   return {
     backend,
@@ -223,13 +223,17 @@ function median(numbers) {
 
 function print(machine, plainBytes, wireBytes, rows) {
   console.log(`joining ${nodes} members: ${plainBytes} bytes of node states, ${wireBytes} on the wire; ${machine}`);
-  console.log('backend thread  loop         phase    p50 ms   p99 ms   max ms  worst ms');
+  console.log('                                     delay of the loop, ms             CPU time of a turn, ms');
+  console.log('backend thread  loop         phase      p50      p99      max    worst      p50      p99      max    worst');
   for (const row of rows) {
     for (const loop of ['application', 'engine']) {
       for (const phase of ['join', 'after']) {
-        const delay = row[phase][loop];
-        if (!delay) continue;
-        const cells = [delay.p50, delay.p99, delay.max, delay.worst].map((ms) => ms.toFixed(1).padStart(9)).join('');
+        if (!row[phase][loop]) continue;
+        const { delay, work } = row[phase][loop];
+        const cells = [delay, work]
+          .flatMap((view) => (view ? [view.p50, view.p99, view.max, view.worst] : []))
+          .map((ms) => ms.toFixed(1).padStart(9))
+          .join('');
         console.log(`${row.backend.padEnd(7)} ${row.thread.padEnd(7)} ${loop.padEnd(12)} ${phase.padEnd(6)}${cells}`);
       }
     }

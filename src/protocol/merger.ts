@@ -13,16 +13,16 @@ import type { MergeFilter } from './types.ts';
 import { VersionCheck } from './versions.ts';
 
 /**
- * What one turn may do, in points of very roughly a microsecond in the twins, so that a turn stays near two milliseconds. The engine has no
+ * What one turn may do, in points of very roughly a microsecond in the twins, so that a turn stays near a millisecond or two. The engine has no
  * clock, and the same input shall take the same turns on every machine.
  */
-const TURN_POINTS = 1600;
+const TURN_POINTS = 1000;
 /** Reading a node state and finding that it says nothing new. */
 const NODE_POINTS = 1.5;
 /** A change of the table and what follows: an event, news to pass on. */
 const CHANGE_POINTS = 16;
 /** Node states read in one crossing while checking, and merged in one crossing. */
-const CHECK_NODES = 1024;
+const CHECK_NODES = 512;
 const APPLY_NODES = 64;
 /** Room for a node state that is longer than the others. */
 const NODE_BYTES = 1024;
@@ -43,8 +43,9 @@ interface Job {
   readonly nodes: number;
   readonly join: boolean;
   readonly report: MergeReport;
-  /** What the check gathers; undefined once it has passed. */
+  /** What the check gathers; undefined before it has begun. */
   versions: VersionCheck | undefined;
+  isChecked: boolean;
   readonly members: FilterMembers | undefined;
   /** Where the next node state starts, and how many there are from there on. */
   at: number;
@@ -77,28 +78,30 @@ export class Merger {
 
   /** Merges the node states of a push/pull and reports; at once if the list is short and nothing waits. Nobody may change `message` until then. */
   start(nowMs: number, message: Uint8Array, head: PushPullHead, join: boolean, report: MergeReport): void {
-    const { config, roster, stats } = this.#context;
+    const { config, stats, timers } = this.#context;
     const states = message.subarray(head.nodesOffset, head.userStateOffset);
     if (this.#jobs.length > 0 && this.#waitingBytes + states.length > WAITING_BYTES_MAX) {
       stats.pushPullsRefused++;
       report(nowMs, 'too many states wait to be merged');
       return;
     }
-    const versions = new VersionCheck();
-    roster.addVersions(versions);
     this.#jobs.push({
       states,
       userState: message.subarray(head.userStateOffset),
       nodes: head.nodes,
       join,
       report,
-      versions,
+      versions: undefined,
+      isChecked: false,
       members: join && config.mergeFilter !== undefined ? [] : undefined,
       at: 0,
       left: head.nodes,
     });
     this.#waitingBytes += states.length;
-    if (this.#jobs.length === 1) this.run(nowMs);
+    if (this.#jobs.length > 1) return;
+    // Whoever brings a long list has often just asked for ours, which was work enough for one turn.
+    if (head.nodes > CHECK_NODES) timers.schedule(nowMs + PAUSE_MS, TIMER.mergeTurn, 0);
+    else this.run(nowMs);
   }
 
   /** One turn: goes on with the oldest list, and with the next ones as far as the turn suffices. */
@@ -115,7 +118,8 @@ export class Merger {
   #advance(nowMs: number, job: Job, points: number): number {
     let left = points;
     let indexed = 0;
-    while (job.versions !== undefined) {
+    while (!job.isChecked) {
+      job.versions ??= this.#ownVersions();
       if (job.left > 0) {
         if (left <= 0) return 0;
         indexed = this.#index(job, CHECK_NODES);
@@ -126,7 +130,7 @@ export class Merger {
       }
       const problem = this.#verdict(job, job.versions);
       if (problem !== undefined) return this.#finish(nowMs, job, left, problem);
-      job.versions = undefined;
+      job.isChecked = true;
       // A short list stays indexed.
       if (job.nodes <= APPLY_NODES) left -= this.#apply(nowMs, job.nodes);
       else {
@@ -161,6 +165,12 @@ export class Merger {
     const { stateCodec } = this.#context.kernels;
     this.#gate.filter(stateCodec, 0, nodes, undefined);
     return nodes * NODE_POINTS + this.#membership.merge(nowMs, stateCodec, 0, nodes, 0) * CHANGE_POINTS;
+  }
+
+  #ownVersions(): VersionCheck {
+    const versions = new VersionCheck();
+    this.#context.roster.addVersions(versions);
+    return versions;
   }
 
   #check(job: Job, versions: VersionCheck, nodes: number): void {
