@@ -1,9 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createInternerArena } from '../../src/kernels/arenas/interner.ts';
+import { chooseBackend } from '../../src/kernels/backend.ts';
+import { MESSAGE } from '../../src/kernels/contract.ts';
+import { DELTA } from '../../src/kernels/layout.ts';
 import { NativeInterner } from '../../src/kernels/native/interner.ts';
 import { loadNative } from '../../src/kernels/native.ts';
 import { bytesOf, textOf } from '../../src/util/bytes.ts';
+import { alive, writeRecords } from '../kernels/member-table.fixtures.ts';
 
 // vitest.config.ts starts workers with --expose-gc.
 const gc = (): void => (globalThis as unknown as { gc(): void }).gc();
@@ -15,6 +19,14 @@ async function collectUntil(done: () => boolean): Promise<boolean> {
     await nextTurn();
   }
   return done();
+}
+
+/** Arenas of a table that knows alpha and beta. */
+function twoMembers(): Record<'names' | 'profiles' | 'table', Uint8Array> {
+  const { names, profiles, table, codec } = chooseBackend('native').createEngineKernels({ rngSeed: 1 });
+  writeRecords(codec, [alive('alpha', 1), alive('beta', 1)]);
+  expect(table.merge(0, codec, 0, 2, 0)).toBe(2);
+  return { names: names.u8, profiles: profiles.u8, table: table.u8 };
 }
 
 const options = { capacity: 64, heapBytes: 64 * 1024 };
@@ -50,6 +62,53 @@ describe.runIf(loadNative().addon)('memory of arenas and handles', () => {
       new Uint8Array(createInternerArena(options)).fill(0xff, 64);
     }
     expect(handle.lookup(bytesOf('kept alive'))).toBe(id);
+  });
+
+  test('a table keeps the interners that it works with, whoever lets them go', async () => {
+    // Handles alone: names and profiles are known to nobody but the table's handle.
+    const addon = loadNative().addon as unknown as Record<
+      'Interner' | 'MemberTable',
+      new (
+        ...args: unknown[]
+      ) => {
+        find(name: Uint8Array): number;
+        accuse(nowMs: number, slot: number, kind: number, incarnation: number): number;
+      }
+    >;
+    const { names, profiles, table } = twoMembers();
+    const handle = new addon.MemberTable(
+      table.slice(),
+      new addon.Interner(names.slice()),
+      new addon.Interner(profiles.slice()),
+    );
+    for (let i = 0; i < 20; i++) {
+      gc();
+      await nextTurn();
+      // Would take the place of memory that was let go.
+      for (const taken of [names, profiles, table]) taken.slice().fill(0xff, 64);
+    }
+    const slot = handle.find(bytesOf('beta'));
+    expect(slot).toBeGreaterThanOrEqual(0);
+    expect(handle.accuse(1, slot, MESSAGE.suspect, 1)).toBe(1);
+  });
+
+  test('digest and delta take a table whose wrapper is gone, and outlive it', async () => {
+    const kernels = chooseBackend('native').createEngineKernels({ rngSeed: 1 });
+    const { digest, delta } = kernels.sync;
+    let gone = false;
+    const registry = new FinalizationRegistry(() => {
+      gone = true;
+    });
+    const use = (): void => {
+      const { table } = chooseBackend('native').createEngineKernels({ rngSeed: 1 });
+      registry.register(table, undefined);
+      expect(digest.hashTable(table)).toBe(0);
+      expect(delta.encode(table, 0, 1, 1400)).toBe(1);
+    };
+    use();
+    expect(await collectUntil(() => gone)).toBe(true);
+    // No pointer into the table that is gone is left in them.
+    expect([digest.rangeSums(2), digest.match(0), delta.u32[DELTA.outLength >>> 2]]).toEqual([4, 0, 0]);
   });
 
   test('an arena that C++ holds cannot be moved to another thread', () => {
