@@ -26,7 +26,7 @@ class Delta {
     const uint64_t capacity = words[header::capacity / 4];
     const uint64_t block_bytes = words[delta::blockBytes / 4];
     const uint64_t dictionary = words[delta::dictionaryCapacity / 4];
-    if (capacity > kRowsMax || block_bytes > DeltaReader::kBlockBytesMax) return false;
+    if (capacity > kRowsMax || block_bytes > kDeltaBlockBytesMax) return false;
     if (dictionary < 1 || dictionary > kDictionaryMax || (dictionary & (dictionary - 1)) != 0) return false;
     const uint64_t out = delta::slotsOffset + align8(capacity * 4);
     const uint64_t columns = out + align8(block_bytes);

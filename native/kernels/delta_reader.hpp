@@ -60,8 +60,6 @@ struct CodecView {
 
 class DeltaReader {
  public:
-  static constexpr uint32_t kBlockBytesMax = 65536;
-
   DeltaReader(const CodecView& codec, DeltaEntry* dictionary, uint32_t dictionary_capacity)
       : codec_(codec), base_(codec.base), dictionary_(dictionary), dictionary_capacity_(dictionary_capacity) {}
 
@@ -71,7 +69,7 @@ class DeltaReader {
     clear();
     const uint32_t start = codec_.inbox + from;
     if (length < kChecksumBytes + 2 + kDeltaColumns) return -static_cast<int32_t>(reject::truncated);
-    if (length > kBlockBytesMax) return -static_cast<int32_t>(reject::oversized);
+    if (length > kDeltaBlockBytesMax) return -static_cast<int32_t>(reject::oversized);
     const uint64_t hash = xxh3_64(base_ + start + kChecksumBytes, length - kChecksumBytes, 0);
     if (codec_.word(start) != static_cast<uint32_t>(hash)) return -static_cast<int32_t>(reject::crcMismatch);
 

@@ -18,7 +18,7 @@
   X(kBlockClassCount, BLOCK_CLASS_COUNT, 128) X(kNoRecord, NO_RECORD, 0xffffffff)                                     \
   X(kStatusUnknown, STATUS_UNKNOWN, 255) X(kNestingMax, NESTING_MAX, 4) X(kNameBytesMax, NAME_BYTES_MAX, 512)         \
   X(kMetaBytesMax, META_BYTES_MAX, 512) X(kCompoundPartsMax, COMPOUND_PARTS_MAX, 127) \
-  X(kDigestCellBytes, DIGEST_CELL_BYTES, 13) X(kDeltaColumns, DELTA_COLUMNS, 5)                                       \
+  X(kDigestCellBytes, DIGEST_CELL_BYTES, 13) X(kDeltaBlockBytesMax, DELTA_BLOCK_BYTES_MAX, 65536) X(kDeltaColumns, DELTA_COLUMNS, 5)                                       \
   X(kDeltaRowBytesMax, DELTA_ROW_BYTES_MAX, 1152)
 
 #define HEARSAY_KERNEL_ID(X) \

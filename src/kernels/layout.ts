@@ -295,6 +295,8 @@ export const DELTA = {
 /** A string that a later row may refer to. `offset` is relative to the last column (encode) or absolute in the codec's arena (decode). */
 export const DELTA_ENTRY = { offset: 0, length: 4, stride: 8 } as const;
 export const DELTA_COLUMNS = 5;
+/** The longest block that anybody may make, so that a reader knows how much a block can grow into. */
+export const DELTA_BLOCK_BYTES_MAX = 65536;
 /** The columns of a block. */
 export const DELTA_COLUMN = { flags: 0, names: 1, numbers: 2, addresses: 3, strings: 4 } as const;
 /**

@@ -5,19 +5,22 @@ import { decodeMessage, readUserHeader } from '../wire/decode.ts';
 import { encodeAck } from '../wire/messages.ts';
 import { MsgpackReader } from '../wire/msgpack.ts';
 import type { Context } from './context.ts';
+import type { DeltaSync } from './delta-sync.ts';
 import type { PushPull } from './push-pull.ts';
 import { countReject } from './stats.ts';
 
 const ACK_BYTES_MAX = 64;
 
-/** Answers the one message of a stream that somebody opened to us (protocol §7.5). */
+/** Answers the messages of streams that others opened to us, one each (protocol §7.5), or two with delta push-pull. */
 export class Acceptor {
   readonly #context: Context;
   readonly #pushPull: PushPull;
+  readonly #sync: DeltaSync;
 
-  constructor(context: Context, pushPull: PushPull) {
+  constructor(context: Context, pushPull: PushPull, sync: DeltaSync) {
     this.#context = context;
     this.#pushPull = pushPull;
+    this.#sync = sync;
   }
 
   /** The plain answer; undefined = close without a word. */
@@ -30,6 +33,9 @@ export class Acceptor {
         return undefined;
       case MESSAGE.ping:
         return this.#ping(message);
+      case MESSAGE.sync:
+        if (!this.#context.config.deltaSync) return this.#refuse(REJECT.unknownType);
+        return this.#sync.accept(nowMs, message).answer;
       default:
         return this.#refuse(message.length === 0 ? REJECT.empty : REJECT.unknownType);
     }

@@ -203,6 +203,17 @@ export class Commands {
     return request;
   }
 
+  exchange(nowMs: number, name: string): number {
+    const slot = this.#known(name);
+    const request = ++this.#lastRequest;
+    if (this.#context.roster.isSelf(slot)) this.#done(request, false, 'state is exchanged with other members');
+    else
+      this.#parts.pushPull.exchangeWith(nowMs, slot, (_, error) =>
+        this.#done(request, error === undefined, error ?? 'exchanged'),
+      );
+    return request;
+  }
+
   /** A ping command was not answered in time. */
   pingEnded(nowMs: number, seqNo: number): void {
     this.#pinged(seqNo, false, nowMs);

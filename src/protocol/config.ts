@@ -76,6 +76,12 @@ export interface EngineConfig {
   readonly delegateProtocolMin: number;
   readonly delegateProtocolMax: number;
   readonly delegateProtocolVersion: number;
+  /**
+   * Exchange only what differs with members that do so too (protocol §17), instead of everything. Needs `extensions`. Default false.
+   */
+  readonly deltaSync: boolean;
+  /** Key of the hashes that delta push-pull compares, four u32, hard to guess for those outside. Default: from rngSeed. */
+  readonly syncKey: Uint32Array | undefined;
   /** Say hearsay's extension word (protocol §20). Default true; false makes every byte equal to memberlist's. */
   readonly extensions: boolean;
 
@@ -128,6 +134,8 @@ const COMMON = {
   delegateProtocolMin: 0,
   delegateProtocolMax: 0,
   delegateProtocolVersion: 0,
+  deltaSync: false,
+  syncKey: undefined,
   extensions: true,
   compression: true,
   label: '',

@@ -1,4 +1,4 @@
-import type { EngineKernels } from '../kernels/contract.ts';
+import { type EngineKernels, MESSAGE } from '../kernels/contract.ts';
 import { HEADER, QUEUE, TABLE } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import { assert } from '../util/assert.ts';
@@ -11,6 +11,7 @@ import { Awareness } from './awareness.ts';
 import { Commands } from './commands.ts';
 import { type EngineConfig, validateConfig } from './config.ts';
 import type { Context } from './context.ts';
+import { DeltaSync } from './delta-sync.ts';
 import { mixedSeed, sealOptionsOf } from './derived.ts';
 import { Dissemination } from './dissemination.ts';
 import { Gate } from './gate.ts';
@@ -118,8 +119,9 @@ export class GossipEngine {
     this.#membership = new Membership(context, this.#news);
     this.#streams = new Streams(context, this.#streamSeal);
     const gate = new Gate(context);
-    this.#pushPull = new PushPull(context, this.#membership, this.#streams, gate);
-    this.#acceptor = new Acceptor(context, this.#pushPull);
+    const sync = new DeltaSync(context, this.#membership, this.#streams, gate);
+    this.#pushPull = new PushPull(context, this.#membership, this.#streams, gate, sync);
+    this.#acceptor = new Acceptor(context, this.#pushPull, sync);
     this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences);
     this.#prober = new Prober(
       context,
@@ -200,21 +202,26 @@ export class GossipEngine {
   }
 
   /**
-   * One message, all layers removed, from a stream that somebody opened to us. Write the answer, if any, and close. A large state is merged over
+   * One message, all layers removed, from a stream that somebody opened to us. Write the answer, if any; then read one more message, which need
+   * not come, or close, as the answer says. A large state is merged over
    * several turns: `message` must stay as it is.
    */
   handleStream(nowMs: number, from: Address, message: Uint8Array, mayDefer = false): StreamAnswer {
     this.#advance(nowMs);
     const answer = this.#acceptor.handle(nowMs, from, message);
-    if (answer === undefined) return { bytes: NO_BYTES };
+    if (answer === undefined) return { bytes: NO_BYTES, more: false };
+    const more = answer[0] === MESSAGE.sync;
     const pack = mayDefer ? this.#streamSeal.packJob(answer) : undefined;
-    return pack ? { bytes: NO_BYTES, pack } : { bytes: this.#streamSeal.wrap(answer, false) };
+    return pack ? { bytes: NO_BYTES, pack, more } : { bytes: this.#streamSeal.wrap(answer, false), more };
   }
 
-  /** A stream exchange worked: the answer, all layers removed, which must stay as it is, or no bytes when none was expected. */
-  handleStreamReply(nowMs: number, id: number, message: Uint8Array): void {
+  /**
+   * A stream exchange worked: the answer, all layers removed, which must stay as it is, or no bytes when none was expected. Write what this
+   * gives, if anything; then read one more message for the same exchange, or close, as it says.
+   */
+  handleStreamReply(nowMs: number, id: number, message: Uint8Array): StreamAnswer {
     this.#advance(nowMs);
-    this.#streams.finish(nowMs, id, message, '');
+    return this.#streams.reply(nowMs, id, message);
   }
 
   /** A stream exchange failed. */
@@ -287,6 +294,12 @@ export class GossipEngine {
   forceProbe(nowMs: number, name: string): number {
     this.#advance(nowMs);
     return this.#commands.probe(nowMs, name);
+  }
+
+  /** Exchanges state with a member now, by deltas if both do that. Throws ERR_MEMBER_UNKNOWN. */
+  exchange(nowMs: number, name: string): number {
+    this.#advance(nowMs);
+    return this.#commands.exchange(nowMs, name);
   }
 
   // What is to be done

@@ -5,6 +5,7 @@ import { decodeMessage } from '../wire/decode.ts';
 import { encodePushPullHeader } from '../wire/messages.ts';
 import { parsePushPull } from '../wire/stream-body.ts';
 import type { Context } from './context.ts';
+import type { DeltaSync } from './delta-sync.ts';
 import type { Gate } from './gate.ts';
 import { pushPullScaleMs } from './math.ts';
 import type { Membership } from './membership.ts';
@@ -25,14 +26,16 @@ export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBef
 export class PushPull {
   readonly #context: Context;
   readonly #streams: Streams;
+  readonly #sync: DeltaSync;
   readonly #merger: Merger;
   /** Early exchanges since the last join, and the timer of the next. */
   #earlyStep = 0;
   #earlyToken = 0;
   #out = new Uint8Array(4096);
 
-  constructor(context: Context, membership: Membership, streams: Streams, gate: Gate) {
+  constructor(context: Context, membership: Membership, streams: Streams, gate: Gate, sync: DeltaSync) {
     this.#context = context;
+    this.#sync = sync;
     this.#streams = streams;
     this.#merger = new Merger(context, membership, gate);
   }
@@ -83,10 +86,22 @@ export class PushPull {
     const { table } = kernels;
     if (!roster.hasCompany || table.sample(nowMs, 1, PICK.alive, 0, -1) === 0) return;
     const slot = table.u32[table.picksOffset >>> 2] as number;
-    this.exchange(nowMs, roster.address(slot), false, report);
+    this.exchangeWith(nowMs, slot, report);
   }
 
-  /** Opens an exchange with an address; `report` hears how it ended. */
+  /** Opens an exchange with a member, by deltas if both do that. */
+  exchangeWith(nowMs: number, slot: number, report: ExchangeReport): void {
+    const { roster } = this.#context;
+    const to = roster.address(slot);
+    if (!this.#sync.accepts(slot)) {
+      this.exchange(nowMs, to, false, report);
+      return;
+    }
+    const aliveBefore = roster.aliveCount;
+    this.#sync.exchange(nowMs, to, (atMs, error) => report(atMs, error, aliveBefore));
+  }
+
+  /** Opens an exchange of everything with an address; `report` hears how it ended. */
   exchange(nowMs: number, to: Address, join: boolean, report: ExchangeReport): void {
     const { config, roster, stats } = this.#context;
     stats.pushPullsStarted++;

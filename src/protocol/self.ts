@@ -12,6 +12,7 @@ export class Self {
   meta: Uint8Array;
   /** Our extension word; 0 = we speak plain memberlist (protocol §20). */
   ext: number;
+  readonly #flags: number;
 
   constructor(config: EngineConfig) {
     this.name = bytesOf(config.name);
@@ -26,7 +27,8 @@ export class Self {
       config.delegateProtocolVersion,
     );
     this.meta = config.meta.slice();
-    this.ext = config.extensions ? EXT.present | (1 << EXT.sequenceShift) : 0;
+    this.#flags = EXT.present | (config.deltaSync ? EXT.deltaSync : 0);
+    this.ext = config.extensions ? this.#flags | (1 << EXT.sequenceShift) : 0;
   }
 
   get isStalled(): boolean {
@@ -36,6 +38,6 @@ export class Self {
   /** Flips the stalled bit and raises the sequence, so that this word wins over the one before. The sequence skips 0 when it wraps. */
   setStalled(stalled: boolean): void {
     const sequence = ((this.ext >>> EXT.sequenceShift) + 1) & 0xffffff;
-    this.ext = (EXT.present | (stalled ? EXT.stalled : 0) | (Math.max(1, sequence) << EXT.sequenceShift)) >>> 0;
+    this.ext = (this.#flags | (stalled ? EXT.stalled : 0) | (Math.max(1, sequence) << EXT.sequenceShift)) >>> 0;
   }
 }

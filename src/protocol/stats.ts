@@ -71,6 +71,17 @@ export interface EngineStats {
   pushPullsFailed: number;
   /** Push/pulls that failed the version check, or that the merge filter refused. */
   pushPullsRefused: number;
+  /** Delta push-pulls that we opened; they count as push/pulls too. */
+  syncsStarted: number;
+  /** Opened by others, and nothing differed. */
+  syncsEqual: number;
+  /** In which we sent all our rows, because most of them differed. */
+  syncsWhole: number;
+  syncRowsSent: number;
+  syncRowsReceived: number;
+  /** Bytes of messages before encryption and label. */
+  syncBytesSent: number;
+  syncBytesReceived: number;
   streamsRejected: number;
   /** Replies to a stream exchange that is not under way. */
   streamRepliesUnknown: number;
@@ -121,6 +132,13 @@ export function createStats(): EngineStats {
     pushPullsMerged: 0,
     pushPullsFailed: 0,
     pushPullsRefused: 0,
+    syncsStarted: 0,
+    syncsEqual: 0,
+    syncsWhole: 0,
+    syncRowsSent: 0,
+    syncRowsReceived: 0,
+    syncBytesSent: 0,
+    syncBytesReceived: 0,
     streamsRejected: 0,
     streamRepliesUnknown: 0,
   };

@@ -4,7 +4,15 @@ import { decodeMessage } from '../wire/decode.ts';
 import type { StreamSeal } from '../wire/stream.ts';
 import type { Context } from './context.ts';
 import { TIMER } from './timers.ts';
-import type { StreamRequest } from './types.ts';
+import type { StreamAnswer, StreamRequest } from './types.ts';
+
+/** What taking a message of an exchange leads to. */
+export interface ReplyStep {
+  readonly answer: Uint8Array | undefined;
+  readonly expectsReply: boolean;
+  /** Why the exchange has failed. */
+  readonly problem: string | undefined;
+}
 
 /** What one exchange is for. */
 export interface Exchange {
@@ -13,7 +21,9 @@ export interface Exchange {
   readonly deadlineMs: number;
   /** The plain message, made when the driver is about to send it. */
   readonly message: () => Uint8Array;
-  /** The answer (empty when none was expected), or undefined and why there is none. */
+  /** Where an answer may be answered in turn: what to write, and whether one more message is expected. finish() follows when there is none. */
+  readonly reply?: (nowMs: number, reply: Uint8Array) => ReplyStep;
+  /** The (last) answer (empty when none was expected), or undefined and why there is none. */
   readonly finish: (nowMs: number, reply: Uint8Array | undefined, error: string) => void;
 }
 
@@ -56,6 +66,16 @@ export class Streams {
       return { id, to, bytes, pack, expectsReply, deadlineMs };
     }
     return undefined;
+  }
+
+  /** The driver's answer to what it sent: what to write now, and whether to read on. */
+  reply(nowMs: number, id: number, reply: Uint8Array): StreamAnswer {
+    const step = this.#open.get(id)?.exchange.reply?.(nowMs, reply);
+    if (step === undefined || !step.expectsReply || step.problem !== undefined) {
+      this.finish(nowMs, id, step?.problem === undefined ? reply : undefined, step?.problem ?? '');
+    }
+    const bytes = step?.answer === undefined ? NO_BYTES : this.#seal.wrap(step.answer, true);
+    return { bytes, more: step?.expectsReply === true && step.problem === undefined };
   }
 
   finish(nowMs: number, id: number, reply: Uint8Array | undefined, error: string): void {

@@ -60,11 +60,15 @@ export interface StreamRequest {
   readonly deadlineMs: number;
 }
 
-/** Answer to an accepted stream: bytes to write (may be empty), then close. */
+/**
+ * What to write next on a stream: bytes (may be empty). `more`: then read one more message, which goes to the same handler, and which need not come;
+ * else close.
+ */
 export interface StreamAnswer {
   readonly bytes: Uint8Array;
   /** As in a StreamRequest. */
   readonly pack?: PackJob | undefined;
+  readonly more: boolean;
 }
 
 /** Alive filter (memberlist's alive delegate): answer false to ignore the message. Must be quick and pure. */

@@ -1,6 +1,7 @@
 import { MESSAGE, REJECT } from '../kernels/contract.ts';
 import { readPushPullHeader, readUserHeader } from './decode.ts';
 import { MsgpackReader } from './msgpack.ts';
+import { SYNC_BYTES_MAX } from './sync-message.ts';
 
 /**
  * Where a message on a plain stream ends. A stream has no length in front, so the reader has to walk the body as it
@@ -37,13 +38,15 @@ export const STREAM_LIMITS: StreamLimits = {
   valueBytes: 65536,
 };
 
-/** True for a type that a stream may carry to the acceptor (ping, push/pull, user), or back (ack, push/pull, error). */
+/** True for a type that a stream may carry to the acceptor (ping, push/pull, user, sync), or back (ack, push/pull, error, sync). */
 export function isStreamType(type: number, acceptor: boolean): boolean {
-  if (type === MESSAGE.pushPull) return true;
+  if (type === MESSAGE.pushPull || type === MESSAGE.sync) return true;
   return acceptor ? type === MESSAGE.ping || type === MESSAGE.user : type === MESSAGE.ack || type === MESSAGE.error;
 }
 
-const STAGE = { value: 0, pushPullHeader: 1, userHeader: 2, node: 3, raw: 4 } as const;
+const STAGE = { value: 0, pushPullHeader: 1, userHeader: 2, node: 3, raw: 4, sync: 5 } as const;
+/** A delta push-pull begins with its length. */
+const LENGTH_BYTES = 4;
 
 /**
  * Walks one message. Call `advance` as bytes arrive (always the same bytes, with more at the end): every byte is looked
@@ -68,7 +71,13 @@ export class BodyScan {
     this.#pos = at;
     this.#valueAt = at;
     this.#stage =
-      type === MESSAGE.pushPull ? STAGE.pushPullHeader : type === MESSAGE.user ? STAGE.userHeader : STAGE.value;
+      type === MESSAGE.pushPull
+        ? STAGE.pushPullHeader
+        : type === MESSAGE.user
+          ? STAGE.userHeader
+          : type === MESSAGE.sync
+            ? STAGE.sync
+            : STAGE.value;
     this.#valueLimit = type === MESSAGE.compress ? limits.compressedBytes : limits.valueBytes;
   }
 
@@ -78,6 +87,11 @@ export class BodyScan {
       if (this.#stage === STAGE.raw) {
         const target = this.#pos + this.#rawLength;
         return target <= end ? target : 0;
+      }
+      if (this.#stage === STAGE.sync) {
+        const status = this.#lengthDone(bytes, end);
+        if (status <= 0) return status;
+        continue;
       }
       if (this.#stage === STAGE.node && this.#nodesLeft === 0) {
         this.#stage = STAGE.raw;
@@ -103,6 +117,16 @@ export class BodyScan {
     const seen = (this.#pending === 0 ? this.#pos : end) - this.#valueAt;
     if (seen > this.#valueLimit) return -REJECT.oversized;
     return this.#pending === 0 ? 1 : 0;
+  }
+
+  /** The length of a delta push-pull: 1 when it is known, 0 for more bytes, -REJECT. */
+  #lengthDone(bytes: Uint8Array, end: number): number {
+    if (end - this.#pos < LENGTH_BYTES) return 0;
+    for (let i = 0; i < LENGTH_BYTES; i++) this.#rawLength = this.#rawLength * 256 + (bytes[this.#pos + i] as number);
+    if (this.#rawLength > SYNC_BYTES_MAX) return -REJECT.oversized;
+    this.#pos += LENGTH_BYTES;
+    this.#stage = STAGE.raw;
+    return 1;
   }
 
   #nodeDone(): number {

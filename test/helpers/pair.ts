@@ -3,7 +3,7 @@ import type { BackendName, EngineKernels } from '../../src/kernels/contract.ts';
 import { TABLE } from '../../src/kernels/layout.ts';
 import { type EngineConfig, type EngineOptions, lan } from '../../src/protocol/config.ts';
 import { GossipEngine } from '../../src/protocol/engine.ts';
-import type { GossipEvent, MemberInfo, StreamRequest } from '../../src/protocol/types.ts';
+import type { GossipEvent, MemberInfo, StreamAnswer, StreamRequest } from '../../src/protocol/types.ts';
 import { type Address, formatAddress } from '../../src/util/address.ts';
 import { bytesOf, toHex } from '../../src/util/bytes.ts';
 import { Prng } from '../../src/util/prng.ts';
@@ -94,13 +94,17 @@ export class Group {
   /** Asked in order; the first answer counts. */
   readonly rules: LinkRule[] = [];
   packetsSent = 0;
+  /** Length of every message written to a stream, in order. */
+  readonly streamSizes: number[] = [];
+  /** Shown the same messages. */
+  onStream: ((bytes: Uint8Array) => void) | undefined;
   readonly #options: GroupOptions;
   readonly #prng: Prng;
   readonly #byAddress = new Map<string, TestNode>();
   readonly #heap: Step[] = [];
   readonly #wakeAt = new Map<TestNode, number>();
   #order = 0;
-  #shared: Pick<EngineKernels, 'codec' | 'stateCodec' | 'names' | 'profiles'> | undefined;
+  #shared: Pick<EngineKernels, 'codec' | 'stateCodec' | 'names' | 'profiles' | 'sync'> | undefined;
 
   constructor(options: GroupOptions = {}) {
     this.#options = options;
@@ -117,8 +121,8 @@ export class Group {
     const address = options.address ?? { ip: Uint8Array.of(10, 0, index >> 8, (index & 255) + 1), port: 7946 };
     const config = (this.#options.preset ?? lan)({ rngSeed: index + 1, ...options, name, address });
     const kernels = this.backend.createEngineKernels({ rngSeed: config.rngSeed, ...this.#shared });
-    const { codec, stateCodec, names, profiles } = kernels;
-    this.#shared ??= { codec, stateCodec, names, profiles };
+    const { codec, stateCodec, names, profiles, sync } = kernels;
+    this.#shared ??= { codec, stateCodec, names, profiles, sync };
     const engine = new GossipEngine(config, kernels);
     const node = new TestNode(name, address, engine, kernels);
     this.nodes.set(name, node);
@@ -236,7 +240,7 @@ export class Group {
     if (this.#options.trace) this.trace.push(`${this.nowMs} ${from.name}=>${formatAddress(to)} ${toHex(bytes)}`);
     const fail = (error: string, atMs: number): void =>
       this.#at(atMs, from, () => this.act(from, (engine, now) => engine.handleStreamFailure(now, id, error)));
-    const reply = (message: Uint8Array): void =>
+    const reply = (message: Uint8Array): StreamAnswer =>
       this.act(from, (engine, now) => engine.handleStreamReply(now, id, message));
     const target = this.#byAddress.get(formatAddress(to));
     const delay = target && this.#delay(from, target, 'stream');
@@ -248,29 +252,46 @@ export class Group {
       fail('connection refused', this.nowMs + delay);
       return;
     }
-    this.#at(this.nowMs + 2 * delay, target, () => {
-      const step = target.engine.streamReader(true).push(bytes);
-      if (step === 'more') return fail('closed before it answered', this.nowMs + delay);
+    const hear = (sent: Uint8Array, isReplyWanted: boolean): void => {
+      this.streamSizes.push(sent.length);
+      this.onStream?.(sent);
+      const step = target.engine.streamReader(true).push(sent);
+      if (step === 'more') {
+        fail('closed before it answered', this.nowMs + delay);
+        return;
+      }
       let answer = new Uint8Array(0);
       if (step.kind === 'message') {
         answer = new Uint8Array(
           target.engine.handleStream(this.nowMs, { ip: from.address.ip, port: 40000 }, step.message).bytes,
         );
+        if (answer.length > 0) this.streamSizes.push(answer.length);
+        if (answer.length > 0) this.onStream?.(answer);
         this.drain(target);
       } else {
         target.engine.noteStreamError(step.code);
         answer = new Uint8Array(step.answer);
       }
+      if (!isReplyWanted && expectsReply) return;
       const back = this.#delay(target, from, 'stream');
-      if (back === undefined) return fail('timed out', deadlineMs);
+      if (back === undefined) {
+        fail('timed out', deadlineMs);
+        return;
+      }
       this.#at(this.nowMs + back, from, () => {
         const result = answer.length === 0 ? 'more' : from.engine.streamReader(false).push(answer);
         if (!expectsReply) reply(new Uint8Array(0));
         else if (result === 'more') fail('closed before it answered', this.nowMs);
         else if (result.kind === 'error') fail(result.text, this.nowMs);
-        else reply(result.message);
+        else {
+          const next = reply(result.message);
+          const again = next.bytes.length === 0 ? undefined : this.#delay(from, target, 'stream');
+          if (again !== undefined) this.#at(this.nowMs + again, target, () => hear(next.bytes, next.more));
+          else if (next.more) fail('timed out', deadlineMs);
+        }
       });
-    });
+    };
+    this.#at(this.nowMs + 2 * delay, target, () => hear(bytes, expectsReply));
   }
 
   /** How long the hop takes, undefined when it is lost. Draws from the network's generator whatever the rules say. */

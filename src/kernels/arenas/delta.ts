@@ -1,5 +1,14 @@
 import type { Arena } from '../contract.ts';
-import { align8, DELTA, DELTA_COLUMNS, DELTA_ENTRY, DELTA_ROW_BYTES_MAX, HEADER, KERNEL_ID } from '../layout.ts';
+import {
+  align8,
+  DELTA,
+  DELTA_BLOCK_BYTES_MAX,
+  DELTA_COLUMNS,
+  DELTA_ENTRY,
+  DELTA_ROW_BYTES_MAX,
+  HEADER,
+  KERNEL_ID,
+} from '../layout.ts';
 import { allocateArena, checkArenaEnd, checkArenaHeader, checkCount, writeArenaHeader } from './header.ts';
 
 /** Capacities of a delta. */
@@ -28,8 +37,6 @@ export interface DeltaSections {
   readonly end: number;
 }
 
-/** The longest block that anybody may make, so that a reader knows how much a block can grow into. */
-export const DELTA_BLOCK_BYTES_MAX = 65536;
 const ROWS_MAX = 1 << 21;
 const DICTIONARY_MAX = 1 << 16;
 

@@ -1,7 +1,15 @@
-import { DELTA_BLOCK_BYTES_MAX, type DeltaSections } from '../arenas/delta.ts';
+import type { DeltaSections } from '../arenas/delta.ts';
 import { packetCodecSections } from '../arenas/packet-codec.ts';
 import { MESSAGE, META_BYTES_MAX, NAME_BYTES_MAX, type PacketCodec, REJECT, STATUS } from '../contract.ts';
-import { CODEC, DELTA_COLUMN as COLUMN, DELTA_COLUMNS, DELTA_ENTRY, DELTA_FLAG as FLAG, RECORD } from '../layout.ts';
+import {
+  CODEC,
+  DELTA_COLUMN as COLUMN,
+  DELTA_BLOCK_BYTES_MAX,
+  DELTA_COLUMNS,
+  DELTA_ENTRY,
+  DELTA_FLAG as FLAG,
+  RECORD,
+} from '../layout.ts';
 import type { Hash64 } from './hash64.ts';
 
 const VSN_BYTES = 6;
