@@ -40,7 +40,7 @@ build: $(INSTALLED) native ## Build dist/ and the addon
 native: $(INSTALLED) ## Build the addon: cmake-js, else node-gyp, else the TypeScript twins serve
 	@node scripts/build-native.mjs $(NATIVE_ARGS)
 
-bench: build ## Measure the kernels and paths
+bench: build ## Compare with memberlist and plain JavaScript, measure the kernels (BENCH=name picks)
 	@node bench/main.mjs $(ARGS)
 
 fuzz: build ## Ten million seeded mutations of packets and streams
