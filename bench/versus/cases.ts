@@ -117,14 +117,14 @@ export const VERSUS: readonly VersusCase[] = [
     ),
     plain: (inputs) => intoEmpty(plainMembership, inputs),
   },
-  emptyCase('merge-empty-queued', 'the same with its news encoded and queued for gossip', [], relaying),
+  emptyCase('merge-empty-queued', 'into an empty table, news encoded and queued for gossip as well', [], relaying),
   packetCase('packets-news', 'packet of 10 alive/suspect, decode + merge, per record', true, [
     { who: 'native', factor: 10, than: 'memberlist' },
     { who: 'js', factor: 1, than: 'memberlist' },
   ]),
   {
     id: 'packets-news-queued',
-    title: 'the same with its news encoded and queued for gossip, per record',
+    title: 'packet of 10 alive/suspect, news encoded and queued for gossip as well, per record',
     operations: PACKETS * RECORDS_PER_PACKET,
     targets: [],
     kernels: (backend, inputs) => packets(relaying(backend, inputs), inputs, true),
