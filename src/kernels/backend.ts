@@ -104,26 +104,28 @@ export const QUEUE_SIZES = {
  * Chooses who does the work. `requested` defaults to the environment variable HEARSAY_BACKEND, and that to `auto`.
  * Throws ERR_BACKEND_UNAVAILABLE when `native` is asked for and cannot be had, or the request is none of the three.
  */
-export function chooseBackend(requested: string = process.env['HEARSAY_BACKEND'] || 'auto'): Backend {
-  return chooseBackendFrom(requested, loadNative);
+export function chooseBackend(requested?: string): Backend {
+  if (requested !== undefined) return chooseBackendFrom(requested, loadNative, 'option backend');
+  return chooseBackendFrom(process.env['HEARSAY_BACKEND'] || 'auto', loadNative);
 }
 
-/** The same with the addon's loader as an argument; `js` never calls it. */
-export function chooseBackendFrom(requested: string, load: () => NativeLoad): Backend {
-  if (requested === 'js') return jsBackend('asked for');
+/** The same with the addon's loader as an argument, and who asks, for the reason; `js` never calls the loader. */
+export function chooseBackendFrom(requested: string, load: () => NativeLoad, asker = 'HEARSAY_BACKEND'): Backend {
+  if (requested === 'js') return jsBackend(`asked for by ${asker}`);
   if (requested !== 'native' && requested !== 'auto') {
     throw new HearsayError(
       'ERR_BACKEND_UNAVAILABLE',
-      `HEARSAY_BACKEND: expected "native", "js" or "auto", got ${JSON.stringify(requested)}`,
+      `${asker}: expected "native", "js" or "auto", got ${JSON.stringify(requested)}`,
     );
   }
   const { addon, path, problem } = load();
-  if (addon) return nativeBackend(requested === 'native' ? `asked for, from ${path}` : `loaded from ${path}`);
+  if (addon)
+    return nativeBackend(requested === 'native' ? `asked for by ${asker}, from ${path}` : `loaded from ${path}`);
   if (requested === 'auto') return jsBackend(problem ?? 'no addon');
   throw new HearsayError(
     'ERR_BACKEND_UNAVAILABLE',
-    `the native backend was asked for and cannot be used: ${problem}. Build it with \`make native\` (a C++20 compiler and cmake, ` +
-      'or make and Python, are needed), or leave HEARSAY_BACKEND unset: the TypeScript twins give the same results',
+    `the native backend was asked for by ${asker} and cannot be used: ${problem}. Build it with \`make native\` (a C++20 compiler and ` +
+      `cmake, or make and Python, are needed), or leave ${asker} unset: the TypeScript twins give the same results`,
   );
 }
 

@@ -20,7 +20,8 @@ describe('choosing a backend', () => {
     const backend = chooseBackendFrom('js', () => {
       throw new Error('looked');
     });
-    expect(backend).toMatchObject({ name: 'js', reason: 'asked for' });
+    expect(backend).toMatchObject({ name: 'js', reason: 'asked for by HEARSAY_BACKEND' });
+    expect(chooseBackend('js').reason).toBe('asked for by option backend');
   });
 
   test('auto takes the twins when there is no addon, and says why', () => {
@@ -134,7 +135,8 @@ describe('loading the addon', () => {
 describe.each(backends)('kernels of the $name backend', (backend) => {
   test('an engine gets kernels of this backend, over fresh arenas', () => {
     const { sync, ...kernels } = backend.createEngineKernels({ rngSeed: 7 });
-    for (const kernel of [...Object.values(kernels), sync.digest, sync.delta]) expect(kernel.backend).toBe(backend.name);
+    for (const kernel of [...Object.values(kernels), sync.digest, sync.delta])
+      expect(kernel.backend).toBe(backend.name);
     expect(kernels.table.capacity).toBeGreaterThanOrEqual(64);
     expect(kernels.table.names).toBe(kernels.names);
     expect(kernels.table.profiles).toBe(kernels.profiles);
