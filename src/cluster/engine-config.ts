@@ -1,3 +1,4 @@
+import { getRandomValues } from 'node:crypto';
 import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
 import type { Address } from '../util/address.ts';
 import type { Keyring } from '../wire/keyring.ts';
@@ -23,6 +24,7 @@ export function engineConfig(
     address,
     meta: settings.meta,
     rngSeed: settings.rngSeed,
+    syncKey: getRandomValues(new Uint32Array(4)),
     protocolVersion: settings.protocolVersion,
     delegateProtocolMin: settings.delegateVersions.min,
     delegateProtocolMax: settings.delegateVersions.max,

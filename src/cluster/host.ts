@@ -13,6 +13,7 @@ import type { StreamReader, StreamResult } from '../wire/stream.ts';
 import { acquireKernels } from './acquire-kernels.ts';
 import { Complaints } from './complaints.ts';
 import { engineConfig } from './engine-config.ts';
+import { EventOutbox } from './event-outbox.ts';
 import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
 import { openTransport } from './open-transport.ts';
 import type { HostHooks, HostSettings } from './options.ts';
@@ -60,6 +61,7 @@ export class ClusterHost {
   #arenas: SharedArenas | undefined;
   #memberCache: { changeCount: number; members: readonly MemberInfo[] } = { changeCount: -1, members: [] };
   readonly #complaints: Complaints;
+  readonly #outbox: EventOutbox;
   #stopped = false;
   #isBound = false;
   #closing: Promise<void> | undefined;
@@ -71,6 +73,7 @@ export class ClusterHost {
     this.#shared = shared;
     this.#sink = sink;
     this.#complaints = new Complaints(sink, settings.name);
+    this.#outbox = new EventOutbox((events, taken) => sink.events(events, taken));
     this.#keyring = Keyring.create(settings.keys, settings.keys[0] ?? new Uint8Array(0));
   }
 
@@ -279,7 +282,7 @@ export class ClusterHost {
     this.#publishArenas();
     this.#arm(engine.pollTimeout());
     // Last: inline, the program's listeners run in here, and one that throws must not stop the clock.
-    if (events.length > 0) this.#sink.events(events, () => {});
+    if (events.length > 0) this.#outbox.push(events);
   }
 
   /** May come out of flush(), in the middle of a drain, so what follows from it is drained afterwards. */
@@ -410,19 +413,26 @@ export class ClusterHost {
       return;
     }
     const deadline = setTimeout(() => finish(new Error('timed out')), Math.max(1, request.deadlineMs - this.#now()));
-    const reader = this.#reader(false);
+    let reader = this.#reader(false);
     let isOver = false;
     const finish = (outcome: Uint8Array | Error): void => {
       if (isOver) return;
+      if (outcome instanceof Error || this.#stopped) {
+        isOver = true;
+        clearTimeout(deadline);
+        connection.destroy();
+        if (outcome instanceof Error) fail(outcome);
+        return;
+      }
+      const { bytes, more } = this.#turn((now) => this.#engine.handleStreamReply(now, request.id, outcome));
+      if (bytes.length > 0) connection.write(bytes);
+      if (more) {
+        reader = this.#reader(false);
+        return;
+      }
       isOver = true;
       clearTimeout(deadline);
-      if (outcome instanceof Error) {
-        connection.destroy();
-        fail(outcome);
-      } else {
-        connection.end();
-        if (!this.#stopped) this.#turn((now) => this.#engine.handleStreamReply(now, request.id, outcome));
-      }
+      connection.end();
     };
     connection.onData((chunk) =>
       this.#work.push(reader, chunk, (result) =>
@@ -440,18 +450,26 @@ export class ClusterHost {
     if (!request.expectsReply) connection.end();
   }
 
-  /** Serves a stream that somebody opened: one message in, at most one out. */
+  /** Serves a stream that somebody opened: one message in, at most one out, and once more where the engine says so. */
   #accept(connection: StreamConnection): void {
-    const reader = this.#reader(true);
+    let reader = this.#reader(true);
     const timer = setTimeout(() => connection.destroy(), this.#engine.config.tcpTimeoutMs);
     let isWhole = false;
     let isOver = false;
-    const answer = (bytes: Uint8Array | undefined): void => {
-      isOver = true;
+    /** A further message may come, or not. */
+    let isFollowing = false;
+    let isBegun = false;
+    const answer = (bytes: Uint8Array | undefined, more = false): void => {
+      isOver = !more;
       // A state that took long to come must not shorten the time for ours (protocol §7.2).
       timer.refresh();
       if (bytes && bytes.length > 0) connection.write(bytes);
-      connection.end();
+      if (more) {
+        reader = this.#reader(true);
+        isWhole = false;
+        isFollowing = true;
+        isBegun = false;
+      } else connection.end();
     };
     const serve = (result: StreamResult): void => {
       if (this.#stopped) return;
@@ -460,14 +478,15 @@ export class ClusterHost {
         answer(result.answer);
         return;
       }
-      const { bytes, pack } = this.#turn((now) =>
+      const { bytes, pack, more } = this.#turn((now) =>
         this.#engine.handleStream(now, connection.remote, result.message, true),
       );
-      if (pack) void this.#work.pack(pack).then((packed) => answer(this.#engine.sealStream(packed, false)));
-      else answer(bytes);
+      if (pack) void this.#work.pack(pack).then((packed) => answer(this.#engine.sealStream(packed, false), more));
+      else answer(bytes, more);
     };
     connection.onData((chunk) => {
       if (!isOver && !isWhole) {
+        isBegun = true;
         this.#work.push(reader, chunk, (result) => {
           isWhole = true;
           serve(result);
@@ -479,6 +498,10 @@ export class ClusterHost {
       if (isOver || isWhole || reader.isDeferred) return;
       // Whoever hangs up in the middle of a message is counted, and our half is closed too.
       const left = reader.finish();
+      if (isFollowing && !isBegun) {
+        connection.destroy();
+        return;
+      }
       if (left.kind === 'error') this.#engine.noteStreamError(left.code);
       connection.destroy();
     });
@@ -502,6 +525,7 @@ export class ClusterHost {
       },
       engine,
       transport: { ...this.#transport.stats },
+      events: { ...this.#outbox.stats },
     };
   }
 
