@@ -4,7 +4,7 @@ import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import { formatAddress } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
-import { EventBuffer } from './event-buffer.ts';
+import { dataBytes, EventBuffer } from './event-buffer.ts';
 import { EventSlices } from './event-slices.ts';
 import {
   type ClusterEvent,
@@ -204,8 +204,8 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   } as const;
 
   /**
-   * Events as an async iterator. At most `capacity` events wait (default 1024); beyond that the oldest are dropped and counted in
-   * `dropped`. Ends when the cluster stops or `signal` aborts.
+   * Events as an async iterator. At most `capacity` events wait (default 1024), with at most 64 MiB of message data; beyond that the oldest are
+   * dropped and counted in `dropped`. Ends when the cluster stops or `signal` aborts.
    */
   events(options: { readonly signal?: AbortSignal; readonly capacity?: number } = {}): EventBuffer<ClusterEvent> {
     const { signal, capacity = EVENT_BUFFER_DEFAULT } = options;
@@ -216,10 +216,11 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
       );
     }
     const close = (): void => buffer.close();
-    const buffer = new EventBuffer<ClusterEvent>(capacity, () => {
+    const onClose = (): void => {
       this.#buffers.delete(buffer);
       signal?.removeEventListener('abort', close);
-    });
+    };
+    const buffer = new EventBuffer<ClusterEvent>(capacity, onClose, dataBytes);
     if (signal?.aborted || this.isStopped) buffer.close();
     else {
       this.#buffers.add(buffer);

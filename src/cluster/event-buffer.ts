@@ -1,18 +1,34 @@
+import type { ClusterEvent } from './events.ts';
+
+/** Bytes of message data that may wait for a reader of events. */
+const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
+
 /**
  * A bounded queue between a producer that cannot wait and a consumer that can: the events of `cluster.events()`. When it
  * is full the oldest entry is dropped and counted, because the newest says most about the present.
  */
 export class EventBuffer<T> implements AsyncIterableIterator<T> {
   readonly #capacity: number;
+  readonly #capacityBytes: number;
+  readonly #bytesOf: (item: T) => number;
   readonly #items: T[] = [];
+  #bytes = 0;
   readonly #onClose: () => void;
   #waiting: ((result: IteratorResult<T>) => void)[] = [];
   #closed = false;
   /** Entries lost because the consumer was too slow. */
   dropped = 0;
 
-  constructor(capacity: number, onClose: () => void) {
+  /** `bytesOf` an entry count against `capacityBytes`; one entry fits always. */
+  constructor(
+    capacity: number,
+    onClose: () => void,
+    bytesOf: (item: T) => number = () => 0,
+    capacityBytes = BUFFER_BYTES_MAX,
+  ) {
     this.#capacity = capacity;
+    this.#capacityBytes = capacityBytes;
+    this.#bytesOf = bytesOf;
     this.#onClose = onClose;
   }
 
@@ -23,11 +39,16 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
       waiter({ value: item, done: false });
       return;
     }
-    if (this.#items.length >= this.#capacity) {
-      this.#items.shift();
+    const bytes = this.#bytesOf(item);
+    while (
+      this.#items.length >= this.#capacity ||
+      (this.#items.length > 0 && this.#bytes + bytes > this.#capacityBytes)
+    ) {
+      this.#shift();
       this.dropped++;
     }
     this.#items.push(item);
+    this.#bytes += bytes;
   }
 
   /** Ends the iteration once what is buffered has been read. */
@@ -40,7 +61,7 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
   }
 
   next(): Promise<IteratorResult<T>> {
-    const item = this.#items.shift();
+    const item = this.#shift();
     if (item !== undefined) return Promise.resolve({ value: item, done: false });
     if (this.#closed) return Promise.resolve({ value: undefined, done: true });
     return new Promise((resolve) => this.#waiting.push(resolve));
@@ -48,11 +69,23 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
 
   return(): Promise<IteratorResult<T>> {
     this.#items.length = 0;
+    this.#bytes = 0;
     this.close();
     return Promise.resolve({ value: undefined, done: true });
+  }
+
+  #shift(): T | undefined {
+    const item = this.#items.shift();
+    if (item !== undefined) this.#bytes -= this.#bytesOf(item);
+    return item;
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
+}
+
+/** What an event weighs against a buffer's bytes: the data of a message; the others are small. */
+export function dataBytes(event: ClusterEvent): number {
+  return event.type === 'message' ? event.message.data.length : 0;
 }

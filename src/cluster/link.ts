@@ -33,7 +33,7 @@ export interface HostHello {
 
 /** What the host reports without being asked. */
 export interface HostSink {
-  /** `taken` wants to be called once the program has seen them all: until then few more are sent. */
+  /** `taken` wants to be called once the program has seen them all: at most two calls wait for that. */
   events(events: readonly GossipEvent[], taken: () => void): void;
   log(level: LogLevel, fields: object, message: string): void;
   error(error: Error): void;

@@ -1,5 +1,6 @@
 import type { EngineStats } from '../protocol/stats.ts';
 import type { TransportStats } from '../transport/transport.ts';
+import type { EventStats } from './event-outbox.ts';
 
 /** Counters of a node since its start, and what it looks like now. */
 export interface ClusterStats {
@@ -12,4 +13,6 @@ export interface ClusterStats {
   readonly engine: EngineStats;
   /** Bytes and packets through the sockets. */
   readonly transport: TransportStats;
+  /** Events on their way to the program, and what was dropped because it was too slow. */
+  readonly events: EventStats;
 }

@@ -1,5 +1,4 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { GossipEvent } from '../protocol/types.ts';
 import { HearsayError } from '../util/errors.ts';
 import { ClusterHost } from './host.ts';
 import type { FromWorker, ToWorker, WireError } from './link.ts';
@@ -7,29 +6,18 @@ import type { WorkerInput } from './worker-link.ts';
 
 /** The thread that an engine lives in: a ClusterHost whose commands and reports travel as messages. */
 
-const EVENTS_PER_MESSAGE = 256;
-/** Messages with events on their way to the application's thread. */
-const UNTAKEN_MAX = 2;
-
 const port = parentPort;
 if (!port) throw new Error('hearsay: cluster/worker.js is the inside of a worker thread; import "hearsay" instead');
 const { settings, requireJoin, beat } = workerData as WorkerInput;
 const post = (message: FromWorker): void => port.postMessage(message);
 
-/** Events that wait until the application's thread has taken earlier ones: what it has to unpack in one turn stays small, however late it is. */
-const waiting: GossipEvent[] = [];
-let untaken = 0;
-function postEvents(): void {
-  while (waiting.length > 0 && untaken < UNTAKEN_MAX) {
-    untaken++;
-    post({ kind: 'events', events: waiting.splice(0, EVENTS_PER_MESSAGE) });
-  }
-}
+/** Who wants to know that a message with events was delivered; messages stay in order. */
+const untaken: (() => void)[] = [];
 
 const host = new ClusterHost(settings, {}, true, {
-  events: (events) => {
-    for (const event of events) waiting.push(event);
-    postEvents();
+  events: (events, taken) => {
+    untaken.push(taken);
+    post({ kind: 'events', events });
   },
   log: (level, fields, message) => post({ kind: 'log', level, fields, message }),
   error: (error) => post({ kind: 'error', error: flatten(error) }),
@@ -38,8 +26,7 @@ const host = new ClusterHost(settings, {}, true, {
 
 port.on('message', (message: ToWorker) => {
   if (message.kind === 'taken') {
-    untaken--;
-    postEvents();
+    untaken.shift()?.();
     return;
   }
   const answer = host.call(message.name, ...(message.args as never));

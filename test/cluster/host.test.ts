@@ -109,7 +109,8 @@ describe('the host of an engine', () => {
   it('keeps time when somebody who hears an event throws', async () => {
     useVirtualTime();
     const heard: string[] = [];
-    const events = (list: readonly GossipEvent[]): void => {
+    const events = (list: readonly GossipEvent[], taken: () => void): void => {
+      taken();
       for (const event of list) if ('member' in event && event.member.name === 'x') heard.push(event.type);
       if (heard.at(-1) === 'suspect') throw new Error('a listener failed');
     };
@@ -119,6 +120,18 @@ describe('the host of an engine', () => {
     transport.handlers?.turn();
     expect(() => vi.advanceTimersByTime(60_000)).toThrow('a listener failed');
     expect(heard).toEqual(['join', 'suspect', 'dead']);
+  });
+
+  it('keeps a bounded number of messages for a program that does not take them', async () => {
+    const { made, transport } = host({ tuning: { gossipIntervalMs: 0 } });
+    await made.start(false);
+    const message = Uint8Array.of(8, ...new Uint8Array(1399));
+    for (let i = 0; i < 50_000; i++) transport.handlers?.packet(parseAddress('127.0.0.9:7946'), message);
+    transport.handlers?.turn();
+    const { events } = await made.call('stats');
+    expect(events.waitingBytes).toBeGreaterThan(63 * 1024 * 1024);
+    expect(events.waitingBytes).toBeLessThanOrEqual(64 * 1024 * 1024);
+    expect(events.messagesDropped).toBe(50_000 - Math.floor((64 * 1024 * 1024) / 1399));
   });
 
   it('asks others at once when the system says that a member cannot be reached', async () => {
