@@ -14,7 +14,6 @@ import { acquireKernels } from './acquire-kernels.ts';
 import { Complaints } from './complaints.ts';
 import { engineConfig } from './engine-config.ts';
 import { EventOutbox } from './event-outbox.ts';
-import { EventOutbox } from './event-outbox.ts';
 import type { HostCommandName, HostCommands, HostHello, HostSink } from './link.ts';
 import { openTransport } from './open-transport.ts';
 import type { HostHooks, HostSettings } from './options.ts';
@@ -63,7 +62,6 @@ export class ClusterHost {
   #memberCache: { changeCount: number; members: readonly MemberInfo[] } = { changeCount: -1, members: [] };
   readonly #complaints: Complaints;
   readonly #outbox: EventOutbox;
-  readonly #outbox: EventOutbox;
   #stopped = false;
   #isBound = false;
   #closing: Promise<void> | undefined;
@@ -75,7 +73,6 @@ export class ClusterHost {
     this.#shared = shared;
     this.#sink = sink;
     this.#complaints = new Complaints(sink, settings.name);
-    this.#outbox = new EventOutbox((events, taken) => sink.events(events, taken));
     this.#outbox = new EventOutbox((events, taken) => sink.events(events, taken));
     this.#keyring = Keyring.create(settings.keys, settings.keys[0] ?? new Uint8Array(0));
   }
@@ -528,7 +525,6 @@ export class ClusterHost {
       },
       engine,
       transport: { ...this.#transport.stats },
-      events: { ...this.#outbox.stats },
       events: { ...this.#outbox.stats },
     };
   }
