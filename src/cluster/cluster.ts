@@ -1,9 +1,20 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type InspectOptions, inspect } from 'node:util';
 import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import { formatAddress } from '../util/address.ts';
-import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
+import {
+  booleanArgument,
+  dataArgument,
+  keyArgument,
+  msArgument,
+  optionsArgument,
+  seedsArgument,
+  targetArgument,
+} from './arguments.ts';
+import { isAbortSignal } from './checks.ts';
+import { complaint } from './describe.ts';
 import { dataBytes, EventBuffer } from './event-buffer.ts';
 import { EventSlices } from './event-slices.ts';
 import {
@@ -15,10 +26,11 @@ import {
 } from './events.ts';
 import { startInline } from './inline-link.ts';
 import type { HostCommandName, HostCommands, HostHello, HostLink, LinkSink } from './link.ts';
-import { type Logger, silentLogger } from './logger.ts';
+import { type Logger, logMember, silentLogger } from './logger.ts';
 import { type Member, toMember } from './member.ts';
 import type { MemberHandle } from './member-reader.ts';
-import { type ClusterOptions, type HostSettings, resolveOptions } from './options.ts';
+import type { ClusterOptions, HostSettings } from './options.ts';
+import { resolveOptions } from './resolve-options.ts';
 import type { ClusterStats } from './stats.ts';
 import { WorkerLink } from './worker-link.ts';
 
@@ -27,7 +39,7 @@ const BROADCAST_TIMEOUT_MS = 5000;
 const EVENT_BUFFER_DEFAULT = 1024;
 
 export interface LeaveOptions {
-  /** Give up waiting for the news to spread after this long, ms. Default 5000. The node stops in any case. */
+  /** Give up waiting for the news to spread after this long, ms; 0 = never. Default 5000. The node stops in any case. */
   readonly timeoutMs?: number;
   /** Stay and answer probes for this long after the news went out, ms, so that members who hear it late do not suspect us first. Default 0. */
   readonly lingerMs?: number;
@@ -75,12 +87,11 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
    * Rejects with ERR_CONFIG_INVALID (every problem listed), ERR_BIND_FAILED, ERR_BACKEND_UNAVAILABLE or ERR_ABORTED.
    */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
-    const { settings, hooks, thread } = resolveOptions(options);
+    const { settings, hooks, thread, requireJoin } = resolveOptions(options);
     const { signal } = options;
     if (signal?.aborted) throw aborted(signal);
     const cluster = new Cluster(settings, options.logger ?? silentLogger);
     const sink = cluster.#sink();
-    const requireJoin = options.requireJoin ?? false;
     try {
       cluster.#link =
         thread === 'worker'
@@ -94,6 +105,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
       throw aborted(signal);
     }
     if (signal) cluster.#stopWith(signal);
+    cluster.#logStart();
     setImmediate(() => cluster.#slices.release());
     return cluster;
   }
@@ -121,8 +133,8 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   }
 
   /**
-   * The members as this node sees them now: those that are alive or suspect, as memberlist's Members(); with
-   * `{ all: true }` also the dead and left ones that are still remembered. Reads shared memory; cheap when nothing changed.
+   * The members as this node sees them now, this node included (`isSelf`): those that are alive or suspect, as memberlist's Members(), without
+   * the dead and the left. With `{ all: true }` also those, as long as they are remembered. Reads shared memory; cheap when nothing changed.
    */
   members(options: { readonly all?: boolean } = {}): readonly Member[] {
     const all = this.#all();
@@ -148,42 +160,55 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#all().find((member) => member.name === name);
   }
 
-  /** Joins through more members, "host:port" each. Resolves with how many addresses answered; rejects with ERR_JOIN_FAILED if none did. */
-  join(seeds: readonly string[]): Promise<number> {
-    return this.#call('join', seeds);
+  /**
+   * Joins through more members, "host:port" each. Resolves with how many addresses answered; rejects with ERR_JOIN_FAILED if none did,
+   * ERR_ARGUMENT_INVALID when it is no list of addresses or empty.
+   */
+  async join(seeds: readonly string[]): Promise<number> {
+    return this.#call('join', seedsArgument(seeds));
   }
 
   /**
-   * Sends bytes to one member's program ('message' event there). Default: one datagram, best effort, at most what fits in a
-   * packet (ERR_MESSAGE_TOO_LARGE otherwise). `reliable`: over a stream, up to 20 MiB; resolves when it was written, rejects with
-   * ERR_STREAM_FAILED when it could not be. `to` is a member, its name, or an "ip:port".
+   * Sends bytes to one member's program ('message' event there). `to` is a member, its name, or an "ip:port".
+   *
+   * Default: one datagram, best effort, of at most 65,501 bytes, less what label and encryption add (ERR_MESSAGE_TOO_LARGE names the limit).
+   * Above the path MTU, about 1,400 bytes on most networks, the network takes it apart, and one lost part loses it all: send larger things
+   * `reliable`, over a stream, up to 20 MiB; that resolves when it was written, and rejects with ERR_STREAM_FAILED when it could not be.
    */
   async send(
     to: Member | string,
     data: Uint8Array | string,
     options: { readonly reliable?: boolean } = {},
   ): Promise<void> {
-    const target = typeof to === 'string' ? to : to.name;
-    await this.#call('send', target, bytesOfData(data), options.reliable ?? false);
+    const { reliable } = optionsArgument(options, ['reliable']);
+    const target = targetArgument('to', to);
+    await this.#call('send', target, dataArgument('data', data), booleanArgument('reliable', reliable, false));
   }
 
   /**
    * Spreads bytes to all members by gossip ('message' event there, via 'broadcast'). hearsay members pass them on, each once, and deliver
-   * them once; memberlist members get them as user messages and may see one twice. Best effort; at most what fits in a packet beside the
-   * framing (ERR_BROADCAST_TOO_LARGE names the limit).
+   * them once; memberlist members get them as user messages and may see one twice. Best effort.
+   *
+   * Up to 800 bytes always fit with the default packet size, whatever the node's name, label and keys (with short ones and no encryption
+   * about 1,350); ERR_BROADCAST_TOO_LARGE names the limit.
    */
   async broadcast(data: Uint8Array | string): Promise<void> {
-    await this.#call('broadcast', bytesOfData(data));
+    await this.#call('broadcast', dataArgument('data', data));
   }
 
   /** Changes what this node says about itself (at most 512 bytes). Resolves with true when the news went out, false when that took too long. */
-  setMeta(meta: Uint8Array | string): Promise<boolean> {
-    return this.#call('setMeta', bytesOfData(meta), BROADCAST_TIMEOUT_MS);
+  async setMeta(meta: Uint8Array | string): Promise<boolean> {
+    return this.#call('setMeta', dataArgument('meta', meta), BROADCAST_TIMEOUT_MS);
   }
 
-  /** Round-trip time of one probe, ms; rejects with ERR_TIMEOUT, or ERR_MEMBER_UNKNOWN. */
-  ping(member: Member | string): Promise<number> {
-    return this.#call('ping', typeof member === 'string' ? member : member.name);
+  /**
+   * Round-trip time of one probe, ms; rejects with ERR_TIMEOUT, or ERR_MEMBER_UNKNOWN. Takes a member, its name, or its "ip:port"; unlike
+   * send(), only addresses of members.
+   */
+  async ping(member: Member | string): Promise<number> {
+    const target = targetArgument('member', member);
+    const named = this.member(target) ?? this.#all().find(({ address }) => address === target);
+    return this.#call('ping', named?.name ?? target);
   }
 
   /** Counters, health and queue depths; see ClusterStats. */
@@ -191,24 +216,28 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#call('stats');
   }
 
-  /** Key ring of this node, primary first. Rotation: add the new key everywhere, use it everywhere, remove the old one everywhere. */
+  /** Key ring of this node, primary first. What is no key is refused with ERR_KEY_INVALID. Rotation: add the new key everywhere, use it everywhere, remove the old one everywhere. */
   readonly keys = {
     /** Accept a further key (16, 24 or 32 bytes, or base64). */
-    add: async (key: Uint8Array | string): Promise<void> => void (await this.#call('addKey', keyBytes(key))),
+    add: async (key: Uint8Array | string): Promise<void> => void (await this.#call('addKey', keyArgument(key))),
     /** Encrypt with this key from now on; it must have been added. */
-    use: async (key: Uint8Array | string): Promise<void> => void (await this.#call('useKey', keyBytes(key))),
-    /** Forget a key; not the primary. */
-    remove: async (key: Uint8Array | string): Promise<void> => void (await this.#call('removeKey', keyBytes(key))),
+    use: async (key: Uint8Array | string): Promise<void> => void (await this.#call('useKey', keyArgument(key))),
+    /** Forget a key; not the primary (ERR_KEY_IN_USE). One that is not there is fine, as in memberlist. */
+    remove: async (key: Uint8Array | string): Promise<void> => void (await this.#call('removeKey', keyArgument(key))),
     /** All keys, primary first. */
     list: (): Promise<readonly Uint8Array[]> => this.#call('keys'),
   } as const;
 
   /**
    * Events as an async iterator. At most `capacity` events wait (default 1024), with at most 64 MiB of message data; beyond that the oldest are
-   * dropped and counted in `dropped`. Ends when the cluster stops or `signal` aborts.
+   * dropped and counted in `dropped`. Ends when the cluster stops, its thread is lost, or `signal` aborts. Carries what happens in the cluster: no
+   * 'error' and no 'handle', for which there is on().
    */
   events(options: { readonly signal?: AbortSignal; readonly capacity?: number } = {}): EventBuffer<ClusterEvent> {
+    optionsArgument(options, ['signal', 'capacity']);
     const { signal, capacity = EVENT_BUFFER_DEFAULT } = options;
+    if (signal !== undefined && !isAbortSignal(signal))
+      throw new HearsayError('ERR_ARGUMENT_INVALID', complaint('signal', signal, 'an AbortSignal'));
     if (!Number.isInteger(capacity) || capacity < 1) {
       throw new HearsayError(
         'ERR_ARGUMENT_INVALID',
@@ -233,9 +262,12 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
    * Leaves on purpose: the others see 'leave' instead of 'dead'. Waits until the news went out (or the timeout), then stops.
    * Also what `await using` does. A second call waits for the first.
    */
-  leave(options: LeaveOptions = {}): Promise<void> {
+  async leave(options: LeaveOptions = {}): Promise<void> {
+    const { timeoutMs, lingerMs } = optionsArgument(options, ['timeoutMs', 'lingerMs']);
+    const waitMs = msArgument('timeoutMs', timeoutMs, BROADCAST_TIMEOUT_MS);
+    const stayMs = msArgument('lingerMs', lingerMs, 0);
     if (this.#stopping) return this.#stopping;
-    this.#leaving ??= this.#leave(options);
+    this.#leaving ??= this.#leave(waitMs, stayMs);
     return this.#leaving;
   }
 
@@ -249,7 +281,39 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     await this.leave();
   }
 
-  async #leave({ timeoutMs = BROADCAST_TIMEOUT_MS, lingerMs = 0 }: LeaveOptions): Promise<void> {
+  /** What console.log() shows. */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    if (depth < 0) return `[Cluster ${this.name}]`;
+    return `Cluster ${inspect(this.#summary(), options)}`;
+  }
+
+  #summary(): object {
+    const state = this.isStopped ? 'stopped' : 'running';
+    if (!this.#link) return { name: this.name, state };
+    const members: Record<string, number> = { alive: 0, suspect: 0, dead: 0, left: 0 };
+    for (const { status } of this.#all()) members[status] = (members[status] ?? 0) + 1;
+    return { name: this.name, address: this.self.address, backend: this.backend.name, members, state };
+  }
+
+  #logStart(): void {
+    if (this.#logger === silentLogger) return;
+    const { backend, packets } = this.#require().hello;
+    const { keys, label } = this.#settings;
+    this.#logger.info(
+      {
+        cluster: this.name,
+        address: this.self.address,
+        backend: backend.name,
+        reason: backend.reason,
+        packets,
+        encrypted: keys.length > 0,
+        label,
+      },
+      'cluster started',
+    );
+  }
+
+  async #leave(timeoutMs: number, lingerMs: number): Promise<void> {
     try {
       await this.#call('leave', timeoutMs);
       if (lingerMs > 0 && !this.#stopping) await delay(lingerMs);
@@ -274,6 +338,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     this.#slices.release();
     await this.#slices.drained();
     for (const buffer of this.#buffers) buffer.close();
+    this.#logger.info({ cluster: this.name }, 'cluster stopped');
   }
 
   #call<K extends HostCommandName>(name: K, ...args: HostCommands[K]['args']): Promise<HostCommands[K]['answer']> {
@@ -342,7 +407,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
         // A process that hosts many nodes sees each join once per node: nothing is made that nobody looks at.
         if (!this.#isWatched(event.type)) return;
         const member = toMember(event.member, this.name);
-        this.#logger.debug({ cluster: this.name, member: member.name, address: member.address }, event.type);
+        logMember(this.#logger, this.name, event.type, member);
         this.#publish({ type: event.type, member });
         this.emit(event.type, member);
       }
@@ -362,16 +427,6 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     for (const buffer of this.#buffers) buffer.push(event);
     if (eventChannel.hasSubscribers) eventChannel.publish({ cluster: this.name, event });
   }
-}
-
-function bytesOfData(data: Uint8Array | string): Uint8Array {
-  if (typeof data === 'string') return bytesOf(data);
-  if (data instanceof Uint8Array) return data;
-  throw new HearsayError('ERR_ARGUMENT_INVALID', `data: expected a Uint8Array or text, got ${typeof data}`);
-}
-
-function keyBytes(key: Uint8Array | string): Uint8Array {
-  return typeof key === 'string' ? new Uint8Array(Buffer.from(key, 'base64')) : key;
 }
 
 function stopped(): HearsayError {

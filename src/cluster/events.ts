@@ -23,7 +23,7 @@ export interface Conflict {
 
 /** Everything a cluster reports, by event name. */
 export interface ClusterEventMap {
-  /** A member appeared, or came back from dead or left. This node itself included, at the start. */
+  /** A member appeared, or came back from dead or left. This node itself included (`isSelf`), at the start. */
   join: [member: Member];
   /** A member's metadata changed. */
   update: [member: Member];
@@ -33,7 +33,7 @@ export interface ClusterEventMap {
   alive: [member: Member];
   /** A member failed: its suspicion ran out. */
   dead: [member: Member];
-  /** A member left on purpose. */
+  /** A member left on purpose. This node itself included (`isSelf`), when leave() is called. */
   leave: [member: Member];
   message: [message: Message];
   /** A member's process answers, but its application thread does not run. */
@@ -49,7 +49,7 @@ export interface ClusterEventMap {
 
 export type ClusterEventName = keyof ClusterEventMap;
 
-/** What `cluster.events()` yields: the event's name and its one argument. */
+/** What `cluster.events()` yields: the event's name and its one argument. Everything of ClusterEventMap but 'handle' and 'error'. */
 export type ClusterEvent =
   | {
       readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'dead' | 'leave' | 'stall' | 'resume';

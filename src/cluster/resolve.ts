@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import { type Address, parseIp } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
+import { complaint } from './describe.ts';
 
 /** Default port of memberlist (protocol §2). */
 export const DEFAULT_PORT = 7946;
@@ -19,14 +20,15 @@ export interface HostPort {
 export function parseHostPort(text: string, defaultPort: number, field: string): HostPort {
   const bare = text.slice(text.indexOf('/') + 1);
   const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(bare);
-  const plain = /^([^:]+)(?::(\d+))?$/.exec(bare);
+  // Digits alone would be taken for an IPv4 address in the old form of one number.
+  const plain = /^((?!\d+(?::|$))[^:/\s]+)(?::(\d+))?$/.exec(bare);
   const match = bracketed ?? plain;
   const host = match?.[1] ?? (parseIp(bare) ? bare : undefined);
   const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
-  if (!host || port > 65535) {
+  if (!host || port > 65535 || (bracketed && !parseIp(host))) {
     throw new HearsayError(
       'ERR_ARGUMENT_INVALID',
-      `${field}: expected "host:port" with a port up to 65535 (IPv6 in brackets), got ${JSON.stringify(text)}`,
+      complaint(field, text, '"host:port" with a port up to 65535 (IPv6 in brackets)'),
     );
   }
   return { host, port };

@@ -65,6 +65,9 @@ export class WorkerLink implements HostLink {
     const worker = new Worker(new URL('../../dist/cluster/worker.js', import.meta.url), {
       workerData: { settings, requireJoin, beat } satisfies WorkerInput,
       name: `hearsay ${settings.name}`.slice(0, 15),
+      // Not the application's: its --input-type would keep a file from loading, and its loaders are not for us.
+      execArgv: [],
+      env: workerEnv(),
     });
     let beatTimer: NodeJS.Timeout | undefined;
     if (settings.stallAfterMs > 0) {
@@ -159,6 +162,16 @@ export class WorkerLink implements HostLink {
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }
+}
+
+/**
+ * The environment of the engine's thread. NODE_OPTIONS stays, since package managers put the hook in there that finds modules; but
+ * --input-type is for text that comes by --eval or from stdin, and a thread that starts from a file refuses it.
+ */
+function workerEnv(): NodeJS.ProcessEnv {
+  const options = process.env['NODE_OPTIONS'];
+  if (!options?.includes('--input-type')) return process.env;
+  return { ...process.env, NODE_OPTIONS: options.replace(/(^|\s)--input-type[=\s]\S+/g, '') };
 }
 
 /** Messages that make sense before the link exists, too (events of the first join). */
