@@ -6,7 +6,7 @@
 // Each way has its own folder (out/cmake, build), nothing is downloaded, and nothing is rebuilt while no source is newer
 // than the result: the addon is plain Node-API, so one file serves every Node.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -87,9 +87,11 @@ if (!args.includes('--force') && !only) {
 const failures = [];
 for (const [name, build] of Object.entries({ cmake, gyp })) {
   if (only && only !== name) continue;
+  const began = new Date();
   const started = performance.now();
   const result = build();
   if (result.ok && existsSync(RESULTS[name])) {
+    utimesSync(RESULTS[name], began, began); // a source saved while we built is newer
     for (const [other, file] of Object.entries(RESULTS))
       if (other !== name && !isFresh(file, newest)) rmSync(file, { force: true });
     console.log(`native: built with ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s`);

@@ -107,7 +107,7 @@ class BroadcastLane {
   /// Counts the transmission of the taken entries, in one pass over the order: they leave their places, and those below
   /// the limit come back further behind. Entries at the limit stay marked as taken and are out of the lane. Both
   /// sequences are sorted already (each transmit count rises by one), so runs in between move as wholes.
-  void settle(uint64_t transmit_limit) {
+  void settle(uint32_t transmit_limit) {
     const uint32_t taken = taken_count_;
     if (taken == 0) return;
     taken_count_ = 0;

@@ -227,7 +227,7 @@ class BroadcastQueue {
   /// Counts the transmission of all taken entries; those at their limit leave the queue.
   void settle(const PacketDraft& draft, uint32_t transmit_limit) {
     membership_.settle(transmit_limit);
-    user_.settle(uint64_t{transmit_limit} + view_.word(layout::queue::userExtraTransmits));
+    user_.settle(transmit_limit);
     for (uint32_t i = 0; i < draft.count; i++) {
       if (view_.entry(draft.entries[i]).state() == QueueEntry::kTaken) release(draft.entries[i]);
     }

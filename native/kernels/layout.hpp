@@ -74,7 +74,7 @@
   X(laneCount1, 92) X(indexBuckets, 96) X(requestCapacity, 100) X(finishedCapacity, 104) X(finishedCount, 108)        \
   X(inBytes, 112) X(outBytes, 116) X(inItemCapacity, 120) X(evictedCount, 124) X(invalidatedCount, 128)               \
   X(transmittedCount, 132) X(oldestBlock, 136) X(newestBlock, 140) X(laneBytes0, 144) X(laneBytes1, 148)               \
-  X(userCredit, 152) X(userExtraTransmits, 156) X(requestsOffset, 192)
+  X(userCredit, 152) X(requestsOffset, 192)
 
 #define HEARSAY_QUEUE_REQUEST(X) \
   X(leadOffset, 0) X(leadLength, 4) X(limit, 8) X(flags, 12) X(stride, 16)

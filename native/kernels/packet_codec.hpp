@@ -87,6 +87,8 @@ class PacketCodec {
     for (uint32_t i = 0; i < nodes && code == reject::none; i++) {
       code = add_record(message::pushPull, at, inbox_ + top);
       at = decoder_.pos;
+      const uint8_t* record = base_ + records_ + std::size_t{i} * record::stride;
+      if (code == reject::none && record[record::flags] == record_flag::refused) skipped_parts_++;
     }
     if (code != reject::none) take_back(0, scratch_);
     finish();

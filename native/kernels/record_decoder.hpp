@@ -315,9 +315,20 @@ class RecordDecoder {
   }
 
   /// Limits of the fields of a complete record.
-  static uint32_t check(uint32_t kind, const uint8_t* target) {
+  static uint32_t check(uint32_t kind, uint8_t* target) {
     using namespace layout;
     const uint32_t name_length = get32(target, record::nameLength);
+    if (kind == message::pushPull) {
+      // One odd entry must not keep us from everything else that the other side knows: it alone is passed over. A member
+      // that is not alive may have been learned without an address.
+      const uint32_t length = get32(target, record::ipLength);
+      const bool may_lack = target[record::status] != status::alive;
+      const bool fits = name_length != 0 && name_length <= kNameBytesMax &&
+                        (length == 4 || length == 16 || (may_lack && length == 0)) &&
+                        get32(target, record::dataLength) <= kMetaBytesMax;
+      if (!fits) target[record::flags] = record_flag::refused;
+      return reject::none;
+    }
     if (name_length > kNameBytesMax || get32(target, record::fromLength) > kNameBytesMax) return reject::fieldInvalid;
     const uint32_t source_ip_length = target[record::sourceIpLength];
     if (source_ip_length != 0 && source_ip_length != 4 && source_ip_length != 16) return reject::fieldInvalid;
@@ -333,12 +344,6 @@ class RecordDecoder {
       case message::alive:
         valid = name_length != 0 && has_address && meta_fits;
         break;
-      case message::pushPull: {
-        // A member that is not alive may have been learned without an address.
-        const bool may_lack = target[record::status] != status::alive;
-        valid = name_length != 0 && (has_address || (may_lack && ip_length == 0)) && meta_fits;
-        break;
-      }
       case message::indirectPing:
         valid = has_address;
         break;

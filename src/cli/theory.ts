@@ -1,5 +1,5 @@
 import type { EngineConfig } from '../protocol/config.ts';
-import { retransmitLimit, suspicionTimeoutMs } from '../protocol/math.ts';
+import { suspicionTimeoutMs, transmitLimit } from '../protocol/math.ts';
 
 /** Euler's constant: the harmonic sum 1 + 1/2 + ... + 1/n is about ln n + this. */
 const EULER = 0.5772;
@@ -49,7 +49,7 @@ export class Theory {
 
   /** Times a member sends one piece of news before it lets go. */
   get transmitLimit(): number {
-    return retransmitLimit(this.#pace.retransmitMult, this.n);
+    return transmitLimit(this.#pace.retransmitMult, this.n);
   }
 
   /** Members that gossip alone misses: each of n x limit sends hits a given member with chance 1/n. */

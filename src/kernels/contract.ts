@@ -184,7 +184,8 @@ export interface PacketCodec extends Kernel {
 
   /**
    * Reads `nodes` node states from the inbox (inboxTop says how many bytes) starting at relative offset `from`, into
-   * records 0..nodes-1 (kind 6). Returns the relative offset behind the last one, or -REJECT; then no record counts.
+   * records 0..nodes-1 (kind 6). Returns the relative offset behind the last one, or -REJECT; then no record counts. An entry that can be
+   * read but has a field outside its limits gets RECORD_FLAG.refused and is counted in skippedParts.
    */
   indexState(from: number, nodes: number): number;
 
@@ -289,7 +290,7 @@ export interface BroadcastQueue extends Kernel {
    * Fills `count` packets as the requests say (lead message first, then broadcasts, as one compound when there is more than
    * one message; at most COMPOUND_PARTS_MAX parts) into the out section. `userShare` is the part of each limit, in
    * 1/256, kept for the user lane while it has something that fits; what one lane leaves the other may use. Entries that reach
-   * `transmitLimit` (in the user lane QUEUE.userExtraTransmits more) leave the queue and, with a token, are listed in finished. Returns the number of packets with length > 0.
+   * `transmitLimit` leave the queue and, with a token, are listed in finished. Returns the number of packets with length > 0.
    */
   fill(count: number, transmitLimit: number, userShare: number): number;
 

@@ -212,7 +212,6 @@ export const QUEUE = {
   laneBytes0: 144, // sum of the message lengths of a lane
   laneBytes1: 148,
   userCredit: 152, // bytes the user lane may claim from the next packets
-  userExtraTransmits: 156, // transmits of the user lane beyond fill()'s limit; written by the engine
   requestsOffset: 192,
 } as const;
 /** A packet to fill: how much room there is and what comes first. */

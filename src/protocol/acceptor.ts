@@ -1,5 +1,5 @@
 import { MESSAGE, REJECT } from '../kernels/contract.ts';
-import type { Address } from '../util/address.ts';
+import { type Address, sameHost } from '../util/address.ts';
 import { bytesEqual } from '../util/bytes.ts';
 import { decodeMessage, readUserHeader } from '../wire/decode.ts';
 import { encodeAck } from '../wire/messages.ts';
@@ -43,7 +43,7 @@ export class Acceptor {
 
   #user(from: Address, message: Uint8Array): void {
     const reader = new MsgpackReader(message, 1);
-    const length = readUserHeader(reader);
+    const { length, from: claimed } = readUserHeader(reader);
     if (!reader.ok || length < 0 || reader.pos + length > message.length) {
       this.#refuse(reader.ok ? REJECT.truncated : reader.status);
       return;
@@ -52,11 +52,18 @@ export class Acceptor {
     this.#context.stats.userMessagesReceived++;
     this.#context.emit({
       type: 'message',
-      from: this.#context.roster.nameAtIp(from.ip),
+      from: this.#sender(claimed, from),
       address: { ip: from.ip.slice(), port: from.port },
       payload: message.slice(reader.pos, reader.pos + length),
       via: 'stream',
     });
+  }
+
+  /** The name that the sender gave, when a member of that name has that IP; else the only member with it; else ''. */
+  #sender(claimed: Uint8Array, from: Address): string {
+    const { roster } = this.#context;
+    const slot = claimed.length > 0 ? roster.find(claimed) : -1;
+    return slot >= 0 && sameHost(roster.address(slot).ip, from.ip) ? roster.name(slot) : roster.nameAtIp(from.ip);
   }
 
   /** The fallback ping; its ack never has a payload. */

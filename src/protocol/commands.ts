@@ -155,8 +155,9 @@ export class Commands {
       this.#done(request, true, 'sent');
       return request;
     }
-    const header = new Uint8Array(32);
-    const headerEnd = encodeUserHeader(header, 0, payload.length);
+    const from = config.extensions ? this.#context.self.name : undefined;
+    const header = new Uint8Array(32 + (from?.length ?? 0));
+    const headerEnd = encodeUserHeader(header, 0, payload.length, from);
     const message = new Uint8Array(headerEnd + payload.length);
     message.set(header.subarray(0, headerEnd));
     message.set(payload, headerEnd);

@@ -219,7 +219,7 @@ const INTEGERS = {
   pushPullIntervalMs: [0, 0x7fffffff],
   tcpTimeoutMs: [1, 3_600_000],
   deadNodeReclaimMs: [0, 0x7fffffff],
-  membersMax: [1, 1 << 22],
+  membersMax: [1, 1 << 20],
   protocolVersion: [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX],
   delegateProtocolMin: [0, 255],
   delegateProtocolMax: [0, 255],

@@ -24,11 +24,12 @@ export function retransmitLimit(mult: number, n: number): number {
 }
 
 /**
- * How often one member sends a user broadcast in a table of n entries. Membership news that misses a member is repaired by the next
- * push/pull; a user broadcast is not, so it gets what epidemics need: with ln n + c transmits by each of n members all are
- * reached with probability exp(-exp(-c)) (Kermarrec, Massoulié, Ganesh 2003). c = 7: one miss in a thousand broadcasts without loss.
+ * How often one member sends one piece of news, membership or user broadcast, in a table of n entries: memberlist's number, but never
+ * so few that an epidemic can miss somebody. With ln n + c transmits by each of n members all are reached with probability
+ * exp(-exp(-c)) (Kermarrec, Massoulié, Ganesh 2003); c = 7: one miss in a thousand without loss. The two agree from about a
+ * hundred members up (lan); below, memberlist leaves the rest to the next push/pull, which may be half a minute away.
  */
-export function rumorTransmitLimit(mult: number, n: number): number {
+export function transmitLimit(mult: number, n: number): number {
   return Math.max(retransmitLimit(mult, n), Math.ceil(Math.log(Math.max(1, n)) + 7));
 }
 

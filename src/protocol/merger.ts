@@ -211,6 +211,7 @@ export class Merger {
       codec.u32[CODEC.inboxTop >>> 2] = taken;
       const end = codec.indexState(0, nodes);
       if (end >= 0) {
+        this.#context.stats.skippedParts += codec.u32[CODEC.skippedParts >>> 2] as number;
         job.at += end;
         job.left -= nodes;
         return nodes;

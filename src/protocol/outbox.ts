@@ -1,9 +1,9 @@
 import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
-import { QUEUE, QUEUE_PACKET, QUEUE_REQUEST, REQUEST_FLAG } from '../kernels/layout.ts';
+import { QUEUE_PACKET, QUEUE_REQUEST, REQUEST_FLAG } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import type { PacketSeal } from '../wire/packet.ts';
 import type { Context } from './context.ts';
-import { retransmitLimit, rumorTransmitLimit } from './math.ts';
+import { transmitLimit } from './math.ts';
 import type { Transmit } from './types.ts';
 
 /** How a datagram is to go out. */
@@ -142,9 +142,7 @@ export class Outbox {
     }
     this.#batchCount = count;
     this.#batchNext = 0;
-    const limit = retransmitLimit(config.retransmitMult, roster.count);
-    u32[QUEUE.userExtraTransmits >>> 2] = rumorTransmitLimit(config.retransmitMult, roster.count) - limit;
-    queue.fill(count, limit, this.#userShare);
+    queue.fill(count, transmitLimit(config.retransmitMult, roster.count), this.#userShare);
     this.#afterFill();
   }
 

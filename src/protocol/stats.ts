@@ -14,7 +14,7 @@ export interface EngineStats {
   bytesSent: number;
   /** Datagrams and stream bodies dropped whole, by the name of the reason (REJECT). */
   readonly rejected: Record<string, number>;
-  /** Parts of a type we do not know inside compounds. */
+  /** Parts of a type we do not know inside compounds, and entries of a push/pull with a field outside its limits: passed over alone. */
   skippedParts: number;
   /** Datagrams that found the inbox full. */
   inboxFull: number;

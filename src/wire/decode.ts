@@ -203,13 +203,15 @@ export function readPushPullHeader(reader: MsgpackReader): PushPullHeader {
   return { nodes, userStateLength, join };
 }
 
-/** Reads a user message header (behind type byte 8 on a stream); check reader.ok and the limit afterwards. */
-export function readUserHeader(reader: MsgpackReader): number {
+/** Reads a user message header (behind type byte 8 on a stream); check reader.ok and the limit afterwards. `from` is empty but for hearsay senders. */
+export function readUserHeader(reader: MsgpackReader): { length: number; from: Uint8Array } {
   let length = 0;
-  each(reader, FIELDS.userHeader, () => {
-    length = reader.readMachineInt();
+  let from = EMPTY;
+  each(reader, FIELDS.userHeader, (field) => {
+    if (field === 0) length = reader.readMachineInt();
+    else from = text(reader);
   });
-  return length;
+  return { length, from };
 }
 
 /** Reads a compress body; check reader.ok and the algorithm afterwards. */

@@ -19,7 +19,7 @@ export const FIELDS = {
   alive: keys('Incarnation', 'Node', 'Addr', 'Port', 'Meta', 'Vsn', EXT),
   pushPullHeader: keys('Nodes', 'UserStateLen', 'Join'),
   nodeState: keys('Name', 'Addr', 'Port', 'Meta', 'Incarnation', 'State', 'Vsn', EXT),
-  userHeader: keys('UserMsgLen'),
+  userHeader: keys('UserMsgLen', 'Node'),
   compress: keys('Algo', 'Buf'),
 } as const;
 

@@ -199,9 +199,17 @@ export function encodeNodeState(out: Uint8Array, at: number, node: NodeState): n
   return w.finish();
 }
 
-/** Type byte and header of a user message on a stream (§7.7); `length` bytes follow. */
-export function encodeUserHeader(out: Uint8Array, at: number, length: number): number {
-  return writer.reset(out, at).byte(MESSAGE.user).mapHeader(1).verbatim(KEY.userMsgLen).int(length).finish();
+/**
+ * Type byte and header of a user message on a stream (§7.7); `length` bytes follow. `from` is hearsay's addition: the sender's name under
+ * the key "Node", which memberlist skips. A stream comes from a port of its own, so its address does not tell.
+ */
+export function encodeUserHeader(out: Uint8Array, at: number, length: number, from?: Uint8Array): number {
+  const w = writer
+    .reset(out, at)
+    .byte(MESSAGE.user)
+    .mapHeader(from ? 2 : 1);
+  if (from) w.verbatim(KEY.node).raw(from);
+  return w.verbatim(KEY.userMsgLen).int(length).finish();
 }
 
 /** A user message in a packet (§4.1): the type byte and the bytes as they are. */

@@ -137,7 +137,7 @@ export class BodyScan {
   #headerDone(bytes: Uint8Array): number {
     const reader = this.#reader.reset(bytes, this.#valueAt, this.#pos);
     if (this.#stage === STAGE.userHeader) {
-      this.#rawLength = readUserHeader(reader);
+      this.#rawLength = readUserHeader(reader).length;
       this.#stage = STAGE.raw;
     } else {
       const header = readPushPullHeader(reader);

@@ -35,7 +35,7 @@ export class ModelQueue {
       case 'enqueue':
         return op.items.filter((item) => this.#enqueue(item)).length;
       case 'fill':
-        return this.#fill(op.requests, [op.transmitLimit, op.transmitLimit + op.userExtra], op.userShare);
+        return this.#fill(op.requests, op.transmitLimit, op.userShare);
       case 'invalidate':
         this.#drop(this.entries.filter((entry) => op.key !== 0 && entry.item.key === op.key));
         return 0;
@@ -79,23 +79,23 @@ export class ModelQueue {
     return true;
   }
 
-  #fill(requests: readonly Request[], transmitLimits: readonly number[], userShare: number): Uint8Array[] {
+  #fill(requests: readonly Request[], transmitLimit: number, userShare: number): Uint8Array[] {
     let top = 0;
     return requests.map((request) => {
-      const bytes = this.#packet(request, this.#sizes.outBytes - top, transmitLimits, userShare);
+      const bytes = this.#packet(request, this.#sizes.outBytes - top, transmitLimit, userShare);
       top += Math.ceil(bytes.length / 8) * 8;
       return bytes;
     });
   }
 
-  #packet(request: Request, room: number, transmitLimits: readonly number[], userShare: number): Uint8Array {
+  #packet(request: Request, room: number, transmitLimit: number, userShare: number): Uint8Array {
     const lead = request.lead;
     if (lead && lead.length > room) return new Uint8Array();
     const limit = Math.min(request.limit, room - (lead ? lead.length + 4 : 2));
     const taken = this.#choose(limit, lead ? 126 : 127, userShare);
     this.transmitted += taken.length;
     for (const entry of taken) entry.transmits++;
-    this.#drop(taken.filter((entry) => entry.transmits >= (transmitLimits[entry.lane] as number)));
+    this.#drop(taken.filter((entry) => entry.transmits >= transmitLimit));
 
     const parts = taken.map(({ item }) => {
       if (!item.prefix || request.flags === 1) return item.bytes;

@@ -1,6 +1,5 @@
 import type { BroadcastQueueArenaOptions } from '../../src/kernels/arenas/broadcast-queue.ts';
 import type { BroadcastQueue } from '../../src/kernels/contract.ts';
-import { QUEUE } from '../../src/kernels/layout.ts';
 import type { Prng } from '../../src/util/prng.ts';
 import {
   DEFAULT_SIZES,
@@ -20,8 +19,6 @@ export type Op =
       readonly requests: readonly Request[];
       readonly transmitLimit: number;
       readonly userShare: number;
-      /** Transmits of the user lane beyond transmitLimit. */
-      readonly userExtra: number;
     }
   | { readonly kind: 'invalidate'; readonly key: number }
   | { readonly kind: 'prune'; readonly lane: number; readonly keep: number };
@@ -64,7 +61,7 @@ export class OpGenerator {
     if (choice < 17) {
       const requests = this.#times(1 + prng.below(this.#sizes.requestCapacity), this.#request);
       const userShare = [0, 1, 64, 128, 256][prng.below(5)] as number;
-      return { kind: 'fill', requests, transmitLimit: prng.below(7), userShare, userExtra: prng.below(3) };
+      return { kind: 'fill', requests, transmitLimit: prng.below(7), userShare };
     }
     if (choice < 19) return { kind: 'invalidate', key: prng.below(this.#keys) };
     return { kind: 'prune', lane: prng.below(2), keep: prng.below(this.#sizes.capacity + 2) };
@@ -112,7 +109,6 @@ export function apply(queue: BroadcastQueue, op: Op): number | Packet[] {
     case 'enqueue':
       return enqueue(queue, op.items);
     case 'fill':
-      queue.u32[QUEUE.userExtraTransmits >> 2] = op.userExtra;
       return fill(queue, op.requests, op.transmitLimit, op.userShare);
     case 'invalidate':
       queue.invalidate(op.key);

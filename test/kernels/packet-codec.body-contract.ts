@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createPacketCodecArena, grownPacketCodecArena } from '../../src/kernels/arenas/packet-codec.ts';
 import { MESSAGE, REJECT, STATUS, STATUS_UNKNOWN } from '../../src/kernels/contract.ts';
-import { CODEC, HEADER, KERNEL_ID } from '../../src/kernels/layout.ts';
+import { CODEC, HEADER, KERNEL_ID, RECORD, RECORD_FLAG } from '../../src/kernels/layout.ts';
 import { bytesOf, concatBytes, fromHex, toHex } from '../../src/util/bytes.ts';
 import {
   compound,
@@ -75,10 +75,25 @@ export function packetCodecBodyContract(name: string, make: MakeCodec): void {
       };
       expect(result({ Addr: null, State: 2 })).toBeGreaterThan(0);
       expect(result({ Addr: null, State: 9 })).toBeGreaterThan(0);
-      expect(result({ Addr: null, State: 0 })).toBe(-REJECT.fieldInvalid);
-      expect(result({ Addr: '12345', State: 2 })).toBe(-REJECT.fieldInvalid);
-      expect(result({ Name: '' })).toBe(-REJECT.fieldInvalid);
-      expect(result({ Meta: 'm'.repeat(513) })).toBe(-REJECT.fieldInvalid);
+    });
+
+    it('passes over one odd entry, counted, without losing the others', () => {
+      const odd = [
+        nodeState({ Addr: null, State: 0 }),
+        nodeState({ Addr: '12345', State: 2 }),
+        nodeState({ Name: '' }),
+        nodeState({ Name: 'n'.repeat(513) }),
+        nodeState({ Meta: 'm'.repeat(513) }),
+      ];
+      for (const entry of odd) {
+        const codec = createCodec(make);
+        const body = concatBytes([nodeState(), entry, nodeState()]);
+        deliverState(codec, body);
+        expect(codec.indexState(0, 3)).toBe(body.length);
+        const flags = [0, 1, 2].map((i) => codec.u8[codec.recordsOffset + i * RECORD.stride + RECORD.flags]);
+        expect(flags).toEqual([0, RECORD_FLAG.refused, 0]);
+        expect(codec.u32[CODEC.skippedParts >>> 2]).toBe(1);
+      }
     });
 
     it('leaves nothing behind when one node state cannot be read', () => {

@@ -10,9 +10,9 @@ import {
   pushPullScaleMs,
   remainingSuspicionMs,
   retransmitLimit,
-  rumorTransmitLimit,
   scaledProbeIntervalMs,
   suspicionTimeoutMs,
+  transmitLimit,
   worstDetectionPeriods,
 } from '../../src/protocol/math.ts';
 
@@ -91,9 +91,9 @@ describe('formulas', () => {
     expect(worstDetectionPeriods(8)).toBe(15);
   });
 
-  it('sends a user broadcast at least ln n + 7 times, and never less often than membership news', () => {
-    expect([1, 5, 1000].map((n) => rumorTransmitLimit(4, n))).toEqual([7, 9, 16]);
-    expect(rumorTransmitLimit(8, 10_000)).toBe(retransmitLimit(8, 10_000));
+  it('sends news at least ln n + 7 times, and never less often than memberlist', () => {
+    expect([1, 5, 1000].map((n) => transmitLimit(4, n))).toEqual([7, 9, 16]);
+    expect(transmitLimit(8, 10_000)).toBe(retransmitLimit(8, 10_000));
   });
 
   it('predicts more gossip rounds for more members and fewer for a larger fanout', () => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { STATUS } from '../../src/kernels/contract.ts';
-import { pushGossipRounds, retransmitLimit } from '../../src/protocol/math.ts';
+import { pushGossipRounds, transmitLimit } from '../../src/protocol/math.ts';
 import { Group, type GroupOptions, type TestNode, text } from '../helpers/pair.ts';
 
 const hasNative = chooseBackend('auto').name === 'native';
@@ -105,7 +105,7 @@ describe('a hundred nodes', () => {
     const before = nodes.map((node) => node.engine.stats.broadcastsTransmitted);
     group.act(nodes[3] as TestNode, (engine, now) => engine.setMeta(now, text('new')));
     group.run(20_000);
-    const limit = retransmitLimit(4, 30);
+    const limit = transmitLimit(4, 30);
     const sent = nodes.map((node, i) => node.engine.stats.broadcastsTransmitted - (before[i] as number));
     expect(Math.max(...sent)).toBe(limit);
     expect(Math.min(...sent)).toBe(limit);

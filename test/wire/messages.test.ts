@@ -54,7 +54,7 @@ function decodePart(kind: string, body: Uint8Array): object | undefined {
   if (!read) return undefined;
   const value = read(reader);
   if (!reader.ok) return undefined;
-  return typeof value === 'number' ? { userMsgLen: value } : value;
+  return 'length' in value ? { userMsgLen: value.length } : value;
 }
 
 function encodePart(kind: string, part: object): Uint8Array {

@@ -33,7 +33,7 @@ export function annotate(message: Uint8Array): { note: StreamNote; again: Uint8A
   if (message[0] === MESSAGE.pushPull) return annotatePushPull(message);
   if (message[0] === MESSAGE.user) {
     const reader = new MsgpackReader(message, 1);
-    const length = readUserHeader(reader);
+    const { length } = readUserHeader(reader);
     const body = message.subarray(reader.pos);
     const header = encoded((out, at) => encodeUserHeader(out, at, length));
     return {

@@ -152,7 +152,6 @@ const KEPT_WORDS: readonly number[] = [
   QUEUE.laneBytes0,
   QUEUE.laneBytes1,
   QUEUE.userCredit,
-  QUEUE.userExtraTransmits,
 ];
 
 /** Offsets in an existing arena. Throws ERR_ARENA_INVALID when it is not a broadcast queue of this layout. */

@@ -334,7 +334,7 @@ export class JsBroadcastQueue implements BroadcastQueue {
   /** Counts the transmission of all taken entries; those at their limit leave the queue. */
   #settle(transmitLimit: number): void {
     this.#membership.settle(transmitLimit);
-    this.#user.settle(transmitLimit + (this.u32[QUEUE.userExtraTransmits >> 2] as number));
+    this.#user.settle(transmitLimit);
     for (let i = 0; i < this.#draft.count; i++) {
       const entry = this.#draft.entries[i] as number;
       const at = this.#entries + entry * ENTRY_WORDS;

@@ -3,7 +3,7 @@ import { lzwCompress, lzwDecompress } from '../../wire/lzw.ts';
 import { checkCount } from '../arenas/header.ts';
 import { type PacketCodecSections, packetCodecSections } from '../arenas/packet-codec.ts';
 import { type Arena, MESSAGE, NESTING_MAX, type PacketCodec, REJECT } from '../contract.ts';
-import { CODEC, PACKET, RECORD } from '../layout.ts';
+import { CODEC, PACKET, RECORD, RECORD_FLAG } from '../layout.ts';
 import { RecordDecoder } from './record-decoder.ts';
 
 /**
@@ -94,6 +94,8 @@ export class JsPacketCodec implements PacketCodec {
     for (let i = 0; i < nodes && code === REJECT.none; i++) {
       code = this.addRecord(MESSAGE.pushPull, at, end);
       at = this.decoder.pos;
+      const record = this.sections.recordsOffset + i * RECORD.stride;
+      if (code === REJECT.none && this.u8[record + RECORD.flags] === RECORD_FLAG.refused) this.skippedParts++;
     }
     if (code !== REJECT.none) this.takeBack(0, scratchOffset);
     this.finish();

@@ -1,7 +1,7 @@
 import { bytesOf } from '../../util/bytes.ts';
 import { MsgpackReader, STRUCT } from '../../wire/msgpack.ts';
 import { EXT_KEY, MESSAGE, META_BYTES_MAX, NAME_BYTES_MAX, REJECT, STATUS, STATUS_UNKNOWN } from '../contract.ts';
-import { RECORD } from '../layout.ts';
+import { RECORD, RECORD_FLAG } from '../layout.ts';
 
 /**
  * Reads one msgpack body (protocol §4.2) into one record of the codec's arena. `native/kernels/record_decoder.hpp` is the
@@ -380,6 +380,15 @@ export class RecordDecoder {
     if (kind === MESSAGE.compress) return REJECT.none;
     const { u8, u32 } = this;
     const nameLength = u32[(record + RECORD.nameLength) >>> 2] as number;
+    if (kind === MESSAGE.pushPull) {
+      // One odd entry must not keep us from everything else that the other side knows: it alone is passed over. A member that is
+      // not alive may have been learned without an address.
+      const mayLack = u8[record + RECORD.status] !== STATUS.alive;
+      const isFit =
+        nameLength > 0 && nameLength <= NAME_BYTES_MAX && this.addressIs(record, mayLack) && this.metaFits(record);
+      if (!isFit) u8[record + RECORD.flags] = RECORD_FLAG.refused;
+      return REJECT.none;
+    }
     if (nameLength > NAME_BYTES_MAX) return REJECT.fieldInvalid;
     if ((u32[(record + RECORD.fromLength) >>> 2] as number) > NAME_BYTES_MAX) return REJECT.fieldInvalid;
     const sourceIpLength = u8[record + RECORD.sourceIpLength] as number;
@@ -392,13 +401,6 @@ export class RecordDecoder {
         return nameLength === 0 || !this.addressIs(record, false) || !this.metaFits(record)
           ? REJECT.fieldInvalid
           : REJECT.none;
-      case MESSAGE.pushPull: {
-        // A member that is not alive may have been learned without an address.
-        const mayLack = u8[record + RECORD.status] !== STATUS.alive;
-        return nameLength === 0 || !this.addressIs(record, mayLack) || !this.metaFits(record)
-          ? REJECT.fieldInvalid
-          : REJECT.none;
-      }
       case MESSAGE.indirectPing:
         return this.addressIs(record, false) ? REJECT.none : REJECT.fieldInvalid;
       default:
