@@ -1,9 +1,10 @@
 /** A contender that is another program: it serves one case, "round <ms>" and "view" on its stdin, and answers each with one line of JSON. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 
 export class OtherProgram {
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #answers: AsyncIterator<string>;
 
   constructor(binary: string, args: readonly string[] = []) {
