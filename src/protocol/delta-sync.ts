@@ -15,8 +15,8 @@ const SKETCH_MEMBERS_MIN = 17;
 /** A member that differs is an item of each side; room for ten of them is never saved. */
 const ITEMS_MIN = 20;
 /** Cells for so many items: with four cells per item and this much room, one sketch in a thousand cannot be read. */
-const CELLS_PER_ITEM = 2;
-const CELLS_EXTRA = 40;
+const CELLS_PER_ITEM = 1.5;
+const CELLS_EXTRA = 50;
 const RANGE_BITS = 8;
 /** Addresses that get a full exchange next, at most. */
 const DISTRUSTED_MAX = 1024;
@@ -146,7 +146,7 @@ export class DeltaSync {
     if (found !== undefined) return this.#differing(message, found, theirs.wants);
     const estimate = this.#estimateOf(theirs);
     // Half of all items differ: a sketch that can tell costs about as much as the rows that it spares.
-    const isTooMany = 2 * estimate > Math.max(message.items, theirs.items);
+    const isTooMany = estimate > Math.max(message.items, theirs.items);
     const { digest } = this.#context.kernels.sync;
     if (theirs.cells === 0 || isTooMany || cellsFor(estimate) > digest.cellCapacity) return this.#everything(message);
     return { ...message, ...this.#sketch(message, estimate) };
@@ -212,7 +212,7 @@ export class DeltaSync {
     return found < 0 ? undefined : found;
   }
 
-  /** Items that differ, from how many range sums do: with so many empty ranges left, how many balls were thrown? */
+  /** Items that differ, from how many range sums do: with so many equal ranges left, in how many members do we differ? Each is an item of both sides. */
   #estimateOf(theirs: SyncMessage): number {
     const { digest } = this.#context.kernels.sync;
     const { rangeBits, ranges } = theirs;
@@ -223,7 +223,7 @@ export class DeltaSync {
     for (let i = 0; i < count; i++) if (digest.u8[digest.rangesOffset + 8 * i] !== ranges[i]) different++;
     // One range in 256 that differs has the same lowest byte. When all differ there is no telling: take some more than it could be.
     const part = Math.min(1 - 0.5 / count, ((different / count) * 256) / 255);
-    return Math.max(fewest, Math.ceil(-count * Math.log(1 - part) * (part === 1 - 0.5 / count ? 2 : 1.2)));
+    return Math.max(fewest, Math.ceil(-count * Math.log(1 - part) * (part === 1 - 0.5 / count ? 4 : 2.2)));
   }
 
   #sketch(message: SyncMessage, estimate: number): SyncMessage {
