@@ -1,12 +1,12 @@
 import { performance } from 'node:perf_hooks';
-import { type EngineKernels, STATUS } from '../kernels/contract.ts';
+import { type EngineKernels, REJECT, STATUS } from '../kernels/contract.ts';
 import { HEADER } from '../kernels/layout.ts';
 import { preparePool } from '../pool/pool.ts';
 import { validateConfig } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import type { GossipEvent, MemberInfo, StreamRequest } from '../protocol/types.ts';
 import type { StreamConnection, Transport } from '../transport/transport.ts';
-import { type Address, formatAddress, parseAddress, parseIp, sameEndpoint } from '../util/address.ts';
+import { type Address, formatAddress, formatIp, parseAddress, parseIp, sameEndpoint } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
 import type { StreamReader, StreamResult } from '../wire/stream.ts';
@@ -21,6 +21,7 @@ import { Rejoiner } from './rejoiner.ts';
 import { advertisedIp, resolveSeed } from './resolve.ts';
 import type { SharedArenas } from './shared-table.ts';
 import type { ClusterStats } from './stats.ts';
+import { STREAM_BYTES_MAX, StreamBudget } from './stream-budget.ts';
 import { StreamWork } from './stream-work.ts';
 
 /** The engine itself gives a ping up after probeTimeoutMs; this is for one that it never reports on. */
@@ -52,6 +53,7 @@ export class ClusterHost {
   #kernels!: EngineKernels;
   #transport!: Transport;
   readonly #work = new StreamWork();
+  readonly #budget: StreamBudget;
   #self!: Address;
   #hello!: HostHello;
   #timer: NodeJS.Timeout | undefined;
@@ -66,8 +68,18 @@ export class ClusterHost {
   #isBound = false;
   #closing: Promise<void> | undefined;
 
-  /** `shared`: keep the member table in shared memory for readers on other threads. */
-  constructor(settings: HostSettings, hooks: HostHooks, shared: boolean, sink: HostSink) {
+  /**
+   * `shared`: keep the member table in shared memory for readers on other threads. `streamBytesMax`: what the unfinished messages of streams
+   * that others opened may take together.
+   */
+  constructor(
+    settings: HostSettings,
+    hooks: HostHooks,
+    shared: boolean,
+    sink: HostSink,
+    streamBytesMax = STREAM_BYTES_MAX,
+  ) {
+    this.#budget = new StreamBudget(streamBytesMax);
     this.#settings = settings;
     this.#hooks = hooks;
     this.#shared = shared;
@@ -459,6 +471,14 @@ export class ClusterHost {
     /** A further message may come, or not. */
     let isFollowing = false;
     let isBegun = false;
+    let isEnded = false;
+    const account = this.#budget.open(formatIp(connection.remote.ip), () => {
+      isOver = true;
+      clearTimeout(timer);
+      reader.finish();
+      this.#engine.noteStreamError(REJECT.oversized);
+      connection.destroy();
+    });
     const answer = (bytes: Uint8Array | undefined, more = false): void => {
       isOver = !more;
       // A state that took long to come must not shorten the time for ours (protocol §7.2).
@@ -488,13 +508,19 @@ export class ClusterHost {
       if (!isOver && !isWhole) {
         isBegun = true;
         this.#work.push(reader, chunk, (result) => {
+          account.hold(0, false);
+          if (isEnded) account.close();
           isWhole = true;
           serve(result);
         });
+        // The pool holds on to what it was given until it has done its part.
+        account.hold(reader.heldBytes, reader.isDeferred);
       }
     });
     connection.onEnd(() => {
       clearTimeout(timer);
+      isEnded = true;
+      if (!reader.isDeferred) account.close();
       if (isOver || isWhole || reader.isDeferred) return;
       // Whoever hangs up in the middle of a message is counted, and our half is closed too.
       const left = reader.finish();

@@ -1,6 +1,6 @@
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import type { Address } from '../util/address.ts';
-import { formatAddress, formatIp, parseIp, socketHost } from '../util/address.ts';
+import { formatAddress, formatIp, isLoopback, parseIp, socketHost } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { plainIp } from './address-cache.ts';
 import { bindError } from './packet-socket.ts';
@@ -8,6 +8,8 @@ import type { StreamConnection } from './transport.ts';
 
 /** Streams that others may have open to us at a time. Each can hold a push/pull body, so this bounds memory. */
 export const STREAMS_ACCEPTED_MAX = 128;
+/** Of these from one IP address: one host alone must not keep all others out. */
+export const STREAMS_PER_HOST_MAX = 32;
 /** Unsent bytes of one stream; beyond that the other side does not read and the stream is destroyed. */
 export const STREAM_UNSENT_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -16,6 +18,11 @@ export interface TcpOptions {
   readonly idleTimeoutMs?: number;
   /** Default STREAMS_ACCEPTED_MAX. */
   readonly streamsAcceptedMax?: number;
+  /**
+   * Streams that one IP address may have open to us at a time. Default STREAMS_PER_HOST_MAX, but no limit for loopback addresses, since whole
+   * clusters run on one machine; a number given here holds for those as well.
+   */
+  readonly streamsPerHostMax?: number;
 }
 
 export interface TcpStats {
@@ -37,6 +44,9 @@ export class TcpEndpoint {
   readonly #handlers: TcpHandlers;
   readonly #idleTimeoutMs: number;
   readonly #streamsAcceptedMax: number;
+  readonly #streamsPerHostMax: number | undefined;
+  /** Open accepted streams by the text of the other side's IP address. */
+  readonly #acceptedFrom = new Map<string, number>();
   readonly #server: Server;
   readonly #open = new Set<NetStream>();
   #accepted = 0;
@@ -47,6 +57,7 @@ export class TcpEndpoint {
     this.#handlers = handlers;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     this.#streamsAcceptedMax = options.streamsAcceptedMax ?? STREAMS_ACCEPTED_MAX;
+    this.#streamsPerHostMax = options.streamsPerHostMax;
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
   }
 
@@ -133,14 +144,15 @@ export class TcpEndpoint {
   }
 
   #accept(socket: Socket): void {
-    if (this.#closing !== undefined || this.#accepted >= this.#streamsAcceptedMax) {
+    const remote = parseIp(socket.remoteAddress ?? '');
+    const ip = remote && plainIp(remote);
+    if (this.#closing !== undefined || this.#accepted >= this.#streamsAcceptedMax || (ip && this.#isHostFull(ip))) {
       this.stats.streamsRefused++;
       socket.on('error', ignore);
       // Reset, not end: the caller shall know at once that it was refused.
       socket.resetAndDestroy();
       return;
     }
-    const ip = parseIp(socket.remoteAddress ?? '');
     if (ip === undefined) {
       // Gone already.
       socket.on('error', ignore);
@@ -148,11 +160,23 @@ export class TcpEndpoint {
       return;
     }
     this.stats.streamsAccepted++;
-    this.#accepted++;
-    socket.once('close', () => this.#accepted--);
-    const stream = new NetStream(socket, { ip: plainIp(ip), port: socket.remotePort ?? 0 }, this.#idleTimeoutMs);
+    this.#countAccepted(formatIp(ip), 1);
+    socket.once('close', () => this.#countAccepted(formatIp(ip), -1));
+    const stream = new NetStream(socket, { ip, port: socket.remotePort ?? 0 }, this.#idleTimeoutMs);
     this.#track(stream, socket);
     this.#handlers.stream(stream);
+  }
+
+  #isHostFull(ip: Uint8Array): boolean {
+    if (this.#streamsPerHostMax === undefined && isLoopback(ip)) return false;
+    return (this.#acceptedFrom.get(formatIp(ip)) ?? 0) >= (this.#streamsPerHostMax ?? STREAMS_PER_HOST_MAX);
+  }
+
+  #countAccepted(host: string, change: 1 | -1): void {
+    this.#accepted += change;
+    const count = (this.#acceptedFrom.get(host) ?? 0) + change;
+    if (count > 0) this.#acceptedFrom.set(host, count);
+    else this.#acceptedFrom.delete(host);
   }
 
   #track(stream: NetStream, socket: Socket): void {

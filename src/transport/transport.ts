@@ -36,7 +36,7 @@ export interface TransportStats {
   packetsDropped: number;
   streamsOpened: number;
   streamsAccepted: number;
-  /** Streams refused because too many were open. */
+  /** Streams refused because too many were open, in all or from one IP address. */
   streamsRefused: number;
 }
 

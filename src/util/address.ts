@@ -26,6 +26,13 @@ export function sameHost(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** True for 127.0.0.0/8 and ::1. */
+export function isLoopback(ip: Uint8Array): boolean {
+  if (ip.length === 4) return ip[0] === 127;
+  if (isMappedV4(ip)) return ip[12] === 127;
+  return ip.length === 16 && ip[15] === 1 && ip.subarray(0, 15).every((byte) => byte === 0);
+}
+
 /** `10.0.0.1:7946` or `[fe80::1]:7946`. */
 export function formatAddress(address: Address): string {
   const ip = formatIp(address.ip);

@@ -150,6 +150,11 @@ export class StreamReader {
     return this.#result;
   }
 
+  /** Bytes of memory that the unfinished message takes. */
+  get heldBytes(): number {
+    return this.#bytes.length + (this.#deferred?.data.length ?? 0);
+  }
+
   /** True from a job to its settle(). */
   get isDeferred(): boolean {
     return this.#deferred !== undefined;

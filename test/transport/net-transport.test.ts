@@ -3,6 +3,7 @@ import { connect as netConnect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nativeUdp } from '../../src/transport/native.ts';
 import { NetTransport, type NetTransportOptions } from '../../src/transport/net-transport.ts';
+import { STREAMS_PER_HOST_MAX } from '../../src/transport/tcp.ts';
 import type { StreamConnection, TransportHandlers } from '../../src/transport/transport.ts';
 import type { Address } from '../../src/util/address.ts';
 import { concatBytes } from '../../src/util/bytes.ts';
@@ -60,8 +61,8 @@ function readAll(stream: StreamConnection): Promise<Uint8Array> {
 
 const ended = (stream: StreamConnection): Promise<Error | undefined> => new Promise((resolve) => stream.onEnd(resolve));
 
-async function rawClient(to: Address): Promise<Socket> {
-  const socket = netConnect({ host: '127.0.0.1', port: to.port, allowHalfOpen: true });
+async function rawClient(to: Address, localAddress = '127.0.0.1'): Promise<Socket> {
+  const socket = netConnect({ host: '127.0.0.1', port: to.port, allowHalfOpen: true, localAddress });
   socket.on('error', () => undefined);
   open.push({
     close: () =>
@@ -212,6 +213,26 @@ describe('streams', () => {
       isIn = await Promise.race([accepted, closed(next).then(() => false)]);
     }
     expect(server.transport.stats.streamsAccepted).toBe(3);
+  });
+
+  it('from one address are refused over its limit, while those of others are accepted', async () => {
+    const server = await start({ streamsPerHostMax: 1 });
+    const first = await rawClient(server.address);
+    await server.streams.next();
+    await closed(await rawClient(server.address));
+    const other = await rawClient(server.address, '127.0.0.2');
+    expect((await server.streams.next()).remote.ip).toEqual(ip('127.0.0.2'));
+    expect(server.transport.stats).toMatchObject({ streamsAccepted: 2, streamsRefused: 1 });
+    expect([first.destroyed, other.destroyed]).toEqual([false, false]);
+  });
+
+  it('from loopback have no limit of their own by default, because whole clusters run on one machine', async () => {
+    const server = await start();
+    for (let i = 0; i < STREAMS_PER_HOST_MAX + 1; i++) {
+      await rawClient(server.address);
+      await server.streams.next();
+    }
+    expect(server.transport.stats).toMatchObject({ streamsAccepted: STREAMS_PER_HOST_MAX + 1, streamsRefused: 0 });
   });
 
   it('that come before packets can are turned away, and no handler hears of them', async () => {
