@@ -4,7 +4,7 @@ import { createDeltaArena, type DeltaArenaOptions } from './arenas/delta.ts';
 import { createDigestArena, type DigestArenaOptions } from './arenas/digest.ts';
 import { createInternerArena, type InternerArenaOptions } from './arenas/interner.ts';
 import { createMemberTableArena, type MemberTableArenaOptions } from './arenas/member-table.ts';
-import { createPacketCodecArena, type PacketCodecOptions } from './arenas/packet-codec.ts';
+import { createPacketCodecArena, type PacketCodecOptions, STATE_CODEC_SIZES } from './arenas/packet-codec.ts';
 import type {
   BackendName,
   BroadcastQueue,
@@ -70,6 +70,8 @@ export interface EngineKernelOptions {
   readonly sync?: SyncKernels;
 }
 
+export { STATE_CODEC_SIZES };
+
 const DEFAULT_MEMBERS = 64;
 /** Bytes kept per name and per profile at first; real ones are mostly shorter. */
 const NAME_BYTES = 32;
@@ -81,13 +83,6 @@ export const TURN_CODEC_SIZES = {
   recordCapacity: 1024,
   inboxBytes: 256 * 1024,
   scratchBytes: 128 * 1024,
-} as const;
-/** A codec for push/pull bodies starts small and is grown to the body at hand. */
-export const STATE_CODEC_SIZES = {
-  packetCapacity: 0,
-  recordCapacity: 128,
-  inboxBytes: 16 * 1024,
-  scratchBytes: 4 * 1024,
 } as const;
 /** Sizes of one engine's broadcast queue. */
 export const QUEUE_SIZES = {

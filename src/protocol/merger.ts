@@ -1,4 +1,4 @@
-import { grownPacketCodecArena } from '../kernels/arenas/packet-codec.ts';
+import { grownPacketCodecArena, settleStateCodec } from '../kernels/arenas/packet-codec.ts';
 import { STATUS_UNKNOWN } from '../kernels/contract.ts';
 import { CODEC, RECORD } from '../kernels/layout.ts';
 import { textOf } from '../util/bytes.ts';
@@ -26,7 +26,7 @@ const CHECK_NODES = 512;
 const APPLY_NODES = 64;
 /** Room for a node state that is longer than the others. */
 const NODE_BYTES = 1024;
-/** Bytes of the states that wait to be merged; what comes beyond that is refused. The first always may. */
+/** Bytes of the messages that wait to be merged; what comes beyond that is refused. The first always may. */
 const WAITING_BYTES_MAX = 64 * 1048576;
 /** Pause between two turns of one merge, ms: long enough that packets and other timers get theirs. */
 const PAUSE_MS = 1;
@@ -40,6 +40,8 @@ interface Job {
   /** The node states, and the user state behind them. */
   readonly states: Uint8Array;
   readonly userState: Uint8Array;
+  /** Of the whole message, which the two above keep. */
+  readonly bytes: number;
   readonly nodes: number;
   readonly join: boolean;
   readonly report: MergeReport;
@@ -80,7 +82,7 @@ export class Merger {
   start(nowMs: number, message: Uint8Array, head: PushPullHead, join: boolean, report: MergeReport): void {
     const { config, stats, timers } = this.#context;
     const states = message.subarray(head.nodesOffset, head.userStateOffset);
-    if (this.#jobs.length > 0 && this.#waitingBytes + states.length > WAITING_BYTES_MAX) {
+    if (this.#jobs.length > 0 && this.#waitingBytes + message.length > WAITING_BYTES_MAX) {
       stats.pushPullsRefused++;
       report(nowMs, 'too many states wait to be merged');
       return;
@@ -88,6 +90,7 @@ export class Merger {
     this.#jobs.push({
       states,
       userState: message.subarray(head.userStateOffset),
+      bytes: message.length,
       nodes: head.nodes,
       join,
       report,
@@ -97,7 +100,7 @@ export class Merger {
       at: 0,
       left: head.nodes,
     });
-    this.#waitingBytes += states.length;
+    this.#waitingBytes += message.length;
     if (this.#jobs.length > 1) return;
     // Whoever brings a long list has often just asked for ours, which was work enough for one turn.
     if (head.nodes > CHECK_NODES) timers.schedule(nowMs + PAUSE_MS, TIMER.mergeTurn, 0);
@@ -149,9 +152,10 @@ export class Merger {
   }
 
   #finish(nowMs: number, job: Job, points: number, problem: string | undefined): number {
-    const { config, stats } = this.#context;
+    const { config, kernels, stats } = this.#context;
     this.#jobs.shift();
-    this.#waitingBytes -= job.states.length;
+    settleStateCodec(kernels.stateCodec);
+    this.#waitingBytes -= job.bytes;
     if (problem === undefined) {
       stats.pushPullsMerged++;
       if (job.userState.length > 0) config.mergeRemoteState?.(job.userState, job.join);

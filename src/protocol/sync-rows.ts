@@ -1,5 +1,5 @@
 import { grownDeltaArena } from '../kernels/arenas/delta.ts';
-import { grownPacketCodecArena } from '../kernels/arenas/packet-codec.ts';
+import { grownPacketCodecArena, settleStateCodec } from '../kernels/arenas/packet-codec.ts';
 import { STATUS } from '../kernels/contract.ts';
 import { CODEC, DELTA, RECORD, RECORD_FLAG } from '../kernels/layout.ts';
 import { blockNeeds } from '../wire/sync-message.ts';
@@ -50,6 +50,7 @@ export class SyncRows {
     for (const block of blocks) {
       const rows = this.#read(block);
       if (rows < 0) {
+        settleStateCodec(codec);
         countReject(stats, rows);
         return 'rows of a sync message cannot be read';
       }
@@ -61,6 +62,7 @@ export class SyncRows {
     }
     const problem = versions.verdict();
     if (problem !== undefined) {
+      settleStateCodec(codec);
       stats.pushPullsRefused++;
       return problem;
     }
@@ -71,6 +73,7 @@ export class SyncRows {
       stats.syncRowsReceived += rows;
       for (let i = 0; i < rows; i++) this.#compare(codec.recordsOffset + i * RECORD.stride);
     }
+    settleStateCodec(codec);
     return undefined;
   }
 

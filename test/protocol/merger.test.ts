@@ -19,7 +19,8 @@ function state(
     userState = '',
   }: { prefix?: string; padding?: (i: number) => number; userState?: string } = {},
 ): Uint8Array {
-  let out = new Uint8Array(1024 + count * 700);
+  const room = Array.from({ length: count }, (_, i) => 700 + padding(i)).reduce((sum, bytes) => sum + bytes, 1024);
+  let out = new Uint8Array(room + userState.length);
   let at = encodePushPullHeader(out, 0, { nodes: count, userStateLength: userState.length, join: true });
   for (let i = 0; i < count; i++) {
     const meta = new Uint8Array(padding(i));
@@ -66,6 +67,26 @@ describe('a large state', () => {
     const { node, take } = lonely();
     take(state(60));
     expect(node.engine.memberCount).toBe(61);
+  });
+
+  it('waits for its turn only up to a number of bytes, user states included', () => {
+    const { node, take, untilMerged } = lonely();
+    const userState = 'x'.repeat(18 * 1024 * 1024);
+    for (let i = 0; i < 4; i++) take(state(1000, { userState }));
+    expect(node.engine.stats.pushPullsRefused).toBe(1);
+    untilMerged(3);
+  });
+
+  it('lets go of the memory that very long node states needed', () => {
+    const { node, take, untilMerged } = lonely();
+    const before = node.kernels.stateCodec.arena.byteLength;
+    // Metadata beyond the limit: the node state is skipped, but it has to be read.
+    take(state(400, { padding: (i) => (i < 300 ? 40_000 : 0) }));
+    untilMerged();
+    expect(node.kernels.stateCodec.arena.byteLength).toBe(before);
+    take(state(3000, { prefix: 'later ' }));
+    untilMerged(2);
+    expect(node.engine.memberCount).toBe(1 + 100 + 3000);
   });
 
   it('lets a packet in between tell more than it does itself', () => {

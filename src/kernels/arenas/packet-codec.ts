@@ -1,4 +1,4 @@
-import type { Arena } from '../contract.ts';
+import type { Arena, PacketCodec } from '../contract.ts';
 import { CODEC, HEADER, KERNEL_ID, PACKET, RECORD } from '../layout.ts';
 import { allocateArena, checkArenaEnd, checkArenaHeader, checkCount, writeArenaHeader } from './header.ts';
 
@@ -28,6 +28,16 @@ export interface PacketCodecSections {
   readonly scratchBytes: number;
   readonly byteLength: number;
 }
+
+/** A codec for push/pull bodies starts small and is grown to the body at hand. */
+export const STATE_CODEC_SIZES = {
+  packetCapacity: 0,
+  recordCapacity: 128,
+  inboxBytes: 16 * 1024,
+  scratchBytes: 4 * 1024,
+} as const;
+/** What such a codec may keep between two bodies: enough for those of most clusters. */
+const STATE_CODEC_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Offsets are u32 and i32 results carry relative ones, so an arena stays below 2 GiB. */
 const ARENA_BYTES_MAX = 0x7fffffff;
@@ -122,4 +132,10 @@ export function grownPacketCodecArena(arena: Arena, wanted: Partial<PacketCodecO
     toWords[(packet + PACKET.recordCount) >>> 2] = 0;
   }
   return larger;
+}
+
+/** Call when a body is done: a codec for bodies that one very large body made grow goes back to its first size. */
+export function settleStateCodec(codec: PacketCodec): void {
+  if (codec.arena.byteLength <= STATE_CODEC_BYTES_MAX) return;
+  codec.rehome(createPacketCodecArena({ ...STATE_CODEC_SIZES, shared: codec.arena instanceof SharedArrayBuffer }));
 }
