@@ -69,8 +69,8 @@ class OptionReader {
   }
 
   read(): ResolvedOptions {
-    const tuningNames = Object.keys(TUNING).map((key) => `tuning.${key}`);
-    this.#problems.push(...unknownKeys('', this.#given, Object.keys(OPTIONS), tuningNames));
+    const inside = [...Object.keys(TUNING).map((key) => `tuning.${key}`), 'bind.host', 'bind.port'];
+    this.#problems.push(...unknownKeys('', this.#given, Object.keys(OPTIONS), inside));
     const name = this.#text('name', hostname(), 1, NAME_BYTES_MAX);
     const { bind, advertise } = this.#addresses();
     const seeds = this.#seeds();
@@ -139,7 +139,7 @@ class OptionReader {
     const value = this.#given[field];
     if (value === undefined) return fallback;
     const chosen = choices.find((choice) => choice === value);
-    if (chosen === undefined) this.#refuse(field, value, oneOf(choices));
+    if (chosen === undefined) this.#refuse(field, value, oneOf(choices.map(quoted)));
     return chosen ?? fallback;
   }
 
@@ -170,7 +170,9 @@ class OptionReader {
     if (!isRecord(value)) {
       // A port alone is written ":7999" in Go.
       const text = typeof value === 'string' && /^:\d+$/.test(value) ? `${fallback.host}${value}` : value;
-      return this.#parsed('bind', text, fallback.port, BIND) ?? fallback;
+      const isPort = typeof value === 'string' && /^\d+$/.test(value);
+      if (isPort) this.#refuse('bind', value, BIND);
+      return (isPort ? undefined : this.#parsed('bind', text, fallback.port, BIND)) ?? fallback;
     }
     this.#problems.push(...unknownKeys('bind.', value, ['host', 'port']));
     const { host = fallback.host, port = fallback.port } = value;
@@ -268,7 +270,7 @@ class OptionReader {
       this.#refuse('tuning', tuning, 'an object');
       return {};
     }
-    this.#problems.push(...unknownKeys('tuning.', tuning, Object.keys(TUNING)));
+    this.#problems.push(...unknownKeys('tuning.', tuning, Object.keys(TUNING), Object.keys(OPTIONS)));
     const sound = Object.entries(TUNING).filter(([field, type]) => {
       const value = tuning[field];
       if (value === undefined) return false;
@@ -304,7 +306,7 @@ class OptionReader {
   #namedTransport(): HostSettings['transport'] {
     const value = this.#given['transport'];
     const named = value === undefined ? 'auto' : TRANSPORTS.find((name) => name === value);
-    if (named === undefined) this.#refuse('transport', value, `${oneOf(TRANSPORTS)} or a Transport`);
+    if (named === undefined) this.#refuse('transport', value, oneOf([...TRANSPORTS.map(quoted), 'a Transport']));
     return named ?? 'auto';
   }
 
@@ -351,7 +353,10 @@ function withOurNames(problem: string, tuning: Tuning, profile: ProfileName): st
   return `tuning.${problem}${field in tuning ? '' : ` (profile '${profile}')`}`;
 }
 
+function quoted(choice: string): string {
+  return `'${choice}'`;
+}
+
 function oneOf(choices: readonly string[]): string {
-  const quoted = choices.map((choice) => `'${choice}'`);
-  return quoted.length < 3 ? quoted.join(' or ') : `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }

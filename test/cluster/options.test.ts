@@ -38,6 +38,8 @@ describe('options that are refused', () => {
       { delegateVersions: { min: 1, max: 1, curent: 1 } },
       'unknown option, did you mean "current"?',
     ],
+    ['a port beside bind', { port: 7946 }, 'port: unknown option, did you mean "bind.port"?'],
+    ['an option in tuning', { tuning: { label: 'x' } }, 'tuning.label: unknown option, did you mean "label"?'],
     ['no object', null, 'Cluster options: expected an object, got null'],
     ['a list', [], 'Cluster options: expected an object, got an empty array'],
 
@@ -146,6 +148,11 @@ describe('options that are refused', () => {
       { bind: { port: '7999' } },
       'bind.port: expected a whole number from 0 to 65535, got "7999"',
     ],
+    [
+      'a port as text to bind to',
+      { bind: '7999' },
+      'bind: expected "host:port", "host", ":port" or { host, port }, got "7999"',
+    ],
     ['a host with its port', { bind: { host: '10.0.0.1:7999' } }, 'bind.host: expected an IP or a host name'],
     [
       'a controller as a signal',
@@ -191,7 +198,7 @@ describe('options that are refused', () => {
     [
       'a transport that is none',
       { transport: 'tcp' },
-      "transport: expected 'auto', 'dgram' or 'batched' or a Transport, got \"tcp\"",
+      "transport: expected 'auto', 'dgram', 'batched' or a Transport, got \"tcp\"",
     ],
   ])('%s', async (_, options, problem) => {
     const message = await refusal(options);
