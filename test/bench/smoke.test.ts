@@ -56,7 +56,13 @@ describe('benchmarks', () => {
 
   test('every kernel has cases, every case another name', () => {
     const ids = cases.map(({ id }) => id);
-    expect(SUITES.map((suite) => suite.name)).toEqual(['packet-codec', 'member-table', 'broadcast-queue']);
+    expect(SUITES.map((suite) => suite.name)).toEqual([
+      'packet-codec',
+      'member-table',
+      'broadcast-queue',
+      'digest',
+      'delta',
+    ]);
     expect(new Set(ids).size).toBe(ids.length);
   });
 });
