@@ -24,7 +24,8 @@ const ATTEMPTS_MAX = 100_000;
  *
  * The engine makes the table's sequence word odd before it changes anything (names and profiles included) and even
  * afterwards. The reader copies the used part of the three arenas between two looks at that word and starts over
- * if it moved. A copy is made only when the change counter moved, so reading an idle cluster costs two loads.
+ * if it moved. A copy is made only when the change counter moved, so reading an idle cluster costs two loads. Arenas that the engine has left
+ * stay as they were then, so a reader that did not hear of it yet reads what is old but whole.
  */
 export class SharedTableReader {
   #arenas: SharedArenas;
@@ -56,11 +57,13 @@ export class SharedTableReader {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const before = Atomics.load(this.#header, seqWord);
       if (before & 1) continue;
-      if (this.isStale) return this.#members;
       const changeCount = Atomics.load(this.#header, changeWord);
       if (changeCount === this.#changeCount) return this.#members;
       const copy = this.#copy();
-      if (Atomics.load(this.#header, seqWord) !== before) continue;
+      // Not a load: nothing would keep the plain reads above from being done after it, on a machine that reorders. A read-modify-write is
+      // ordered behind them, and before any later change, because the owner changes this word by Atomics.add (fetch_add) only: its next add
+      // sees the one here. Adding 0 takes nothing away from the owner's count.
+      if (Atomics.add(this.#header, seqWord, 0) !== before) continue;
       this.#members = decodeRows(copy);
       this.#changeCount = changeCount;
       return this.#members;

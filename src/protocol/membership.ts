@@ -278,8 +278,11 @@ export class Membership {
       const capacity = Math.min(config.membersMax, 2 * table.capacity);
       if (capacity <= table.capacity) return false;
       table.rehome(grownMemberTableArena(table.arena, { capacity }));
-    } else if (need === NEED.profiles) grow(profiles);
-    else {
+    } else if (need === NEED.profiles) {
+      grow(profiles);
+      // The rows leave together with what they refer to: whoever still reads the old arenas in another thread finds them whole.
+      if (table.arena instanceof SharedArrayBuffer) table.rehome(grownMemberTableArena(table.arena, {}));
+    } else {
       // Names are shared: another engine may have made the interner larger than our index by name.
       if ((table.u32[TABLE.nameCapacity >>> 2] as number) > names.capacity) grow(names);
       const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);

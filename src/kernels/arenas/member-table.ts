@@ -145,7 +145,8 @@ export function grownMemberTableArena(old: Arena, options: GrownMemberTableArena
 
 /**
  * Tells readers on other threads that the table, or an interner that its rows refer to, went on in another arena: what
- * they hold has stopped changing. `before` and `after` are views of the table's arena, the same one when only an interner grew.
+ * they hold has stopped changing. `before` and `after` are views of the table's arena, the same one only when nobody else reads it and
+ * just an interner grew.
  * Called before a row can refer to anything that is not in the old arenas.
  */
 export function raiseHome(before: Uint32Array, after: Uint32Array): void {
