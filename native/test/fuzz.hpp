@@ -76,6 +76,20 @@ class Input {
   std::size_t at_ = 0;
 };
 
+/// Any word, a small one, or one that sums overflow with.
+inline uint32_t odd_word(Input& input) {
+  switch (input.u8() % 4) {
+    case 0:
+      return input.u32();
+    case 1:
+      return 0u - input.u8();
+    case 2:
+      return 0x80000000u - input.u8();
+    default:
+      return input.u8();
+  }
+}
+
 /// Zeroed memory in an allocation of its own, with the header words that are given.
 class Memory {
  public:
@@ -107,7 +121,19 @@ class Memory {
   void damage(Input& input) {
     const uint32_t range = (input.u8() & 1) != 0 ? size_ : std::min(size_, 2048u);
     const uint32_t at = input.u16() % (range / 4) * 4;
-    set(at, (input.u8() & 1) != 0 ? input.u32() : input.u8());
+    set(at, odd_word(input));
+  }
+
+  /// Nobody may touch [from, to) until allow() is called; only ASan notices.
+  void forbid([[maybe_unused]] uint32_t from, [[maybe_unused]] uint32_t to) {
+#ifdef HEARSAY_ASAN
+    ASAN_POISON_MEMORY_REGION(data() + from, to - from);
+#endif
+  }
+  void allow([[maybe_unused]] uint32_t from, [[maybe_unused]] uint32_t to) {
+#ifdef HEARSAY_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(data() + from, to - from);
+#endif
   }
 
  private:

@@ -13,8 +13,10 @@ using fuzz::require;
 
 constexpr uint32_t kCells = 48;
 constexpr uint32_t kRanges = 16;
-constexpr uint32_t kNames = 24;
-constexpr uint32_t kLookup = 64;
+/// Fewer rows and names than the table has, so that either runs out.
+constexpr uint32_t kRows = 10;
+constexpr uint32_t kNames = 5;
+constexpr uint32_t kLookup = 16;
 
 class Fixture {
  public:
@@ -25,6 +27,7 @@ class Fixture {
     require(!kernel_.attach(memory_.data(), memory_.size() - 8), "attached to a short arena");
     require(kernel_.attach(memory_.data(), memory_.size()), "did not attach");
     is_damaged_ = false;
+    members_.fill(input);
     for (int steps = 0; steps < 64 && !input.done(); steps++) act(input);
   }
 
@@ -38,7 +41,10 @@ class Fixture {
       case 1: {
         memory_.set(digest::salt, input.u8());
         const int32_t items = kernel_.hash_table(members_.table);
-        if (members_.is_damaged || is_damaged_) break;
+        if (is_damaged_) break;
+        require(items <= static_cast<int32_t>(kRows), "more items than there is room for");
+        require((items < 0) == (members_.rows.get(table::rowTop) > kRows), "a table that is too large");
+        if (members_.is_damaged || items < 0) break;
         const uint32_t counted = members_.rows.get(table::aliveCount) + members_.rows.get(table::suspectCount);
         require(items == static_cast<int32_t>(counted), "an item for each alive and suspect member");
         break;
@@ -55,7 +61,8 @@ class Fixture {
       case 4: {
         const uint32_t cells = 4 * (1 + input.u8() % (kCells / 4));
         if (cells > kernel_.cell_capacity()) break;
-        Bytes sketch = input.take(cells * kDigestCellBytes);
+        // Often shorter than that: of an empty sketch all our items differ.
+        Bytes sketch = input.take(input.u8() * kDigestCellBytes);
         sketch.resize(cells * kDigestCellBytes);
         match(kernel_.peel(cells, sketch.data()));
         break;
@@ -64,7 +71,7 @@ class Fixture {
         their_items(input);
         break;
       case 6:
-        match(input.u8() % (kNames + 1));
+        match(static_cast<int32_t>(input.u8() % (kNames + 1)));
         break;
       default:
         memory_.damage(input);
@@ -96,17 +103,18 @@ class Fixture {
   }
 
   void match(int32_t count) {
+    if (!is_damaged_) require(count <= static_cast<int32_t>(kNames), "more names than there is room for");
     if (count < 0 || static_cast<uint32_t>(count) > kernel_.name_capacity()) return;
     const uint32_t slots = kernel_.match(static_cast<uint32_t>(count));
-    require(slots <= fuzz::Members::kCapacity || is_damaged_, "more slots than rows");
+    require(slots <= kRows || is_damaged_, "more slots than rows");
     if (!is_damaged_) require(memory_.get(layout::digest::unmatched) <= static_cast<uint32_t>(count), "unmatched");
   }
 
   fuzz::Members members_;
-  fuzz::Memory memory_{layout::digest::itemsOffset + fuzz::Members::kCapacity * (layout::digest_item::stride + 4) +
-                           kRanges * 8 + 2 * kCells * layout::digest_cell::stride + kNames * 4 + kLookup * 8,
+  fuzz::Memory memory_{layout::digest::itemsOffset + kRows * (layout::digest_item::stride + 4) + kRanges * 8 +
+                           2 * kCells * layout::digest_cell::stride + layout::align8(kNames * 4) + kLookup * 8,
                        {{layout::header::kernelId, layout::kernel_id::digest},
-                        {layout::header::capacity, fuzz::Members::kCapacity},
+                        {layout::header::capacity, kRows},
                         {layout::digest::cellCapacity, kCells},
                         {layout::digest::rangeCapacity, kRanges},
                         {layout::digest::nameCapacity, kNames},

@@ -11,6 +11,7 @@ void run_one(const uint8_t* bytes, std::size_t length) {
   static fuzz::Members members;
   members.reset();
   fuzz::Input input(bytes, length);
+  members.fill(input);
   for (int steps = 0; steps < 64 && !input.done(); steps++) members.act(input);
 }
 

@@ -105,6 +105,35 @@ class Members {
     now_ms_ = 1000;
   }
 
+  /// As many members as the first byte says, with a few kinds of addresses and metadata.
+  void fill(Input& input) {
+    using namespace layout;
+    const uint32_t count = input.u8() % (kCapacity + 2);
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t style = input.u8();
+      const uint32_t at = codec.record(0);
+      const uint32_t bytes = CodecMemory::kInbox;
+      uint8_t* const text = codec.memory.data() + bytes;
+      std::memcpy(text, "member-0", 8);
+      text[7] = static_cast<uint8_t>('0' + i);
+      std::fill_n(text + 8, 24, static_cast<uint8_t>(10 + (style & 1)));
+      codec.memory.data()[at + record::kind] = message::alive;
+      codec.memory.set(at + record::number, style >> 4);
+      codec.memory.set(at + record::nameOffset, bytes);
+      codec.memory.set(at + record::nameLength, 8);
+      codec.memory.set(at + record::ipOffset, bytes + 8);
+      codec.memory.set(at + record::ipLength, (style & 2) != 0 ? 16 : 4);
+      codec.memory.set(at + record::dataOffset, bytes + 8);
+      codec.memory.set(at + record::dataLength, (style & 4) != 0 ? 24 : 0);
+      codec.memory.set(at + record::ext, (style & 8) != 0 ? style | 1 : 0);
+      std::memcpy(codec.memory.data() + at + record::vsn, "\1\5\2\0\0\0", 6);
+      codec.memory.data()[at + record::vsnLength] = 6;
+      merge(1, 0);
+    }
+    if (count > 0) codec.memory.reset();
+    check();
+  }
+
   /// One call, chosen by the input. Operation 0 is a datagram: flags, length (u16), bytes.
   void act(Input& input) {
     using namespace layout;
@@ -275,6 +304,8 @@ class Members {
       std::memcpy(codec.memory.data() + at + record::vsn, "\1\5\2\0\0\0", 6);
       codec.memory.data()[at + record::vsnLength] = (style & 16) != 0 ? 0 : 6;
       codec.memory.set(at + record::ext, (style & 32) != 0 ? input.u16() | 1 : 0);
+      // One field that no codec would write.
+      if ((style & 64) != 0) codec.memory.set(at + 4 * (input.u8() % (record::stride / 4)), odd_word(input));
     }
     merge(count, (input.u8() & 7) == 0 ? merge_flag::bootstrap : 0);
     codec.memory.reset();

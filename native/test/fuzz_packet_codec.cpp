@@ -18,32 +18,31 @@ using fuzz::require;
 /// An arena of its own allocation, so that ASan sees both of its ends.
 class Fixture {
  public:
-  Fixture(uint32_t packets, uint32_t records, uint32_t inbox_bytes, uint32_t scratch_bytes)
-      : records_(records), inbox_bytes_(inbox_bytes), scratch_bytes_(scratch_bytes) {
-    using namespace layout;
-    records_at_ = codec::packetsOffset + packets * packet::stride;
-    inbox_ = records_at_ + records * record::stride;
-    scratch_ = static_cast<uint32_t>(align8(inbox_ + inbox_bytes));
-    size_ = static_cast<uint32_t>(align8(scratch_ + scratch_bytes));
-    memory_.reset(static_cast<uint8_t*>(std::calloc(size_, 1)));
-    set(header::capacity, packets);
-    set(header::byteLength, size_);
-    set(codec::recordCapacity, records);
-    set(codec::inboxBytes, inbox_bytes);
-    set(codec::scratchBytes, scratch_bytes);
-    require(!codec.attach(memory_.get(), size_ - 8), "attached to a short arena");
-    require(codec.attach(memory_.get(), size_), "did not attach");
+  Fixture(uint32_t records, uint32_t inbox_bytes, uint32_t scratch_bytes)
+      : records_(records),
+        inbox_bytes_(inbox_bytes),
+        scratch_bytes_(scratch_bytes),
+        inbox_(kRecords + records * layout::record::stride),
+        scratch_(static_cast<uint32_t>(layout::align8(inbox_ + inbox_bytes))),
+        memory_(layout::align8(scratch_ + scratch_bytes), {{layout::header::kernelId, layout::kernel_id::packetCodec},
+                                                           {layout::header::capacity, 1},
+                                                           {layout::codec::recordCapacity, records},
+                                                           {layout::codec::inboxBytes, inbox_bytes},
+                                                           {layout::codec::scratchBytes, scratch_bytes}}) {
+    require(!codec.attach(memory_.data(), memory_.size() - 8), "attached to a short arena");
+    require(codec.attach(memory_.data(), memory_.size()), "did not attach");
   }
 
   void run_datagram(const uint8_t* bytes, uint32_t length) {
     using namespace layout;
     length = std::min(length, inbox_bytes_);
-    std::copy_n(bytes, length, memory_.get() + inbox_);
+    std::copy_n(bytes, length, memory_.data() + inbox_);
     set(codec::packetsOffset + packet::offset, inbox_);
     set(codec::packetsOffset + packet::length, length);
-    poison(length);
+    memory_.forbid(inbox_ + length, scratch_);
     const uint32_t count = codec.index(1);
-    unpoison();
+    memory_.allow(inbox_ + length, scratch_);
+    used_ = length;
     const auto result = static_cast<int32_t>(get(codec::packetsOffset + packet::result));
     require(result <= 0 && result >= -static_cast<int32_t>(reject::fieldInvalid), "unknown result");
     require(result == 0 || count == 0, "a rejected datagram left records");
@@ -54,11 +53,12 @@ class Fixture {
   void run_state(const uint8_t* bytes, uint32_t length, uint32_t from, uint32_t nodes) {
     using namespace layout;
     length = std::min(length, inbox_bytes_);
-    std::copy_n(bytes, length, memory_.get() + inbox_);
+    std::copy_n(bytes, length, memory_.data() + inbox_);
     set(codec::inboxTop, length);
-    poison(length);
+    memory_.forbid(inbox_ + length, scratch_);
     const int32_t end = codec.index_state(from, nodes);
-    unpoison();
+    memory_.allow(inbox_ + length, scratch_);
+    used_ = length;
     require(end >= 0 ? static_cast<uint32_t>(end) <= length : end >= -static_cast<int32_t>(reject::fieldInvalid),
             "end");
     check(end >= 0 ? nodes : 0);
@@ -67,45 +67,28 @@ class Fixture {
   kernels::PacketCodec codec;
 
  private:
-  struct Free {
-    void operator()(uint8_t* memory) const { std::free(memory); }
-  };
+  static constexpr uint32_t kRecords = layout::codec::packetsOffset + layout::packet::stride;
 
-  void set(uint32_t offset, uint32_t value) { std::memcpy(memory_.get() + offset, &value, 4); }
-  uint32_t get(uint32_t offset) const {
-    uint32_t value = 0;
-    std::memcpy(&value, memory_.get() + offset, 4);
-    return value;
-  }
+  void set(uint32_t offset, uint32_t value) { memory_.set(offset, value); }
+  uint32_t get(uint32_t offset) const { return memory_.get(offset); }
 
-  void poison([[maybe_unused]] uint32_t length) {
-#ifdef HEARSAY_ASAN
-    ASAN_POISON_MEMORY_REGION(memory_.get() + inbox_ + length, scratch_ - inbox_ - length);
-#endif
-  }
-  void unpoison() {
-#ifdef HEARSAY_ASAN
-    ASAN_UNPOISON_MEMORY_REGION(memory_.get() + inbox_, scratch_ - inbox_);
-#endif
-  }
-
-  /// Every span of every record lies in the inbox or scratch, and all that is unused is zero.
+  /// Every span of every record lies in what was received or in scratch, and all that is unused is zero.
   void check(uint32_t count) {
     using namespace layout;
     const uint32_t scratch_top = get(codec::scratchTop);
     require(get(codec::recordCount) == count && count <= records_, "record count");
     require(scratch_top <= scratch_bytes_, "scratchTop");
     for (uint32_t i = 0; i < count; i++) {
-      const uint32_t at = records_at_ + i * record::stride;
+      const uint32_t at = kRecords + i * record::stride;
       check_span(get(at + record::nameOffset), get(at + record::nameLength));
       check_span(get(at + record::fromOffset), get(at + record::fromLength));
       check_span(get(at + record::ipOffset), get(at + record::ipLength));
       check_span(get(at + record::dataOffset), get(at + record::dataLength));
-      check_span(get(at + record::sourceIpOffset), memory_.get()[at + record::sourceIpLength]);
+      check_span(get(at + record::sourceIpOffset), memory_.data()[at + record::sourceIpLength]);
     }
-    const uint8_t* base = memory_.get();
-    require(is_zero(base + records_at_ + count * record::stride, base + inbox_), "unused records");
-    require(is_zero(base + scratch_ + scratch_top, base + size_), "unused scratch");
+    const uint8_t* base = memory_.data();
+    require(is_zero(base + kRecords + count * record::stride, base + inbox_), "unused records");
+    require(is_zero(base + scratch_ + scratch_top, base + memory_.size()), "unused scratch");
   }
 
   static bool is_zero(const uint8_t* from, const uint8_t* to) {
@@ -119,24 +102,23 @@ class Fixture {
       return;
     }
     const uint64_t end = uint64_t{offset} + length;
-    const bool in_inbox = offset >= inbox_ && end <= uint64_t{inbox_} + inbox_bytes_;
+    const bool in_inbox = offset >= inbox_ && end <= uint64_t{inbox_} + used_;
     const bool in_scratch = offset >= scratch_ && end <= uint64_t{scratch_} + scratch_bytes_;
     require(in_inbox || in_scratch, "span");
   }
 
-  uint32_t records_;
-  uint32_t inbox_bytes_;
-  uint32_t scratch_bytes_;
-  uint32_t records_at_ = 0;
-  uint32_t inbox_ = 0;
-  uint32_t scratch_ = 0;
-  uint32_t size_ = 0;
-  std::unique_ptr<uint8_t, Free> memory_;
+  const uint32_t records_;
+  const uint32_t inbox_bytes_;
+  const uint32_t scratch_bytes_;
+  const uint32_t inbox_;
+  const uint32_t scratch_;
+  fuzz::Memory memory_;
+  uint32_t used_ = 0;
 };
 
 void run_one(const uint8_t* bytes, std::size_t length) {
-  static Fixture roomy(1, 300, 65536, 16384);
-  static Fixture tight(1, 3, 65536 + 3, 61);
+  static Fixture roomy(300, 65536, 16384);
+  static Fixture tight(3, 65536 + 3, 61);
   const auto size = static_cast<uint32_t>(std::min<std::size_t>(length, 65536));
   roomy.run_datagram(bytes, size);
   tight.run_datagram(bytes, size);

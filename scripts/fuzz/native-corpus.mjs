@@ -22,20 +22,27 @@ function vectorBytes() {
 
 const u16 = (value) => [value & 255, value >> 8];
 
-/** How a target reads a message: as it is, or behind the bytes that choose an operation. */
-const NEWS = Buffer.from([11, 3, 0, 0, 0, 0, 1, 8, 1, 0, 0, 2, 36, 2, 4, 2, 3, 0, 1, 1]);
+/** A table to begin with: how many members, and of what kind each is. */
+function members(bytes) {
+  const count = bytes.length % 26;
+  return [count, ...Array.from({ length: count }, (_, i) => bytes[i % bytes.length] ?? i)];
+}
+
+/** How a target reads a message: as it is, or among the bytes that choose its operations. */
 const FORMS = {
-  lzw: (bytes) => Buffer.concat([bytes.subarray(0, 1), bytes]),
-  hash64: (bytes) => Buffer.from([0, 0, 0, 0, ...u16(bytes.length), ...bytes, 8, 1, 0, 0, 0, 2, 0, 0, 0, 2]),
-  member_table: (bytes) => Buffer.from([...NEWS, 0, 0, ...u16(bytes.length), ...bytes, 3, 1, 4, 2, 5, 4]),
-  digest: (bytes) => Buffer.from([0, ...NEWS, 0, 0, 0, ...u16(bytes.length), ...bytes, 1, 0, 2, 3, 3, 4, 4, 2]),
+  lzw: (bytes) => [...bytes.subarray(0, 1), ...bytes],
+  hash64: (bytes) => [0, 0, 0, 0, ...u16(bytes.length), ...bytes, 8, 1, 0, 0, 0, 2, 0, 0, 0, 2],
+  member_table: (bytes) => [...members(bytes), 0, 0, ...u16(bytes.length), ...bytes, 3, 1, 4, 2, 5, 4],
+  digest: (bytes) => [...members(bytes), 0, 0, 0, ...u16(bytes.length), ...bytes, 1, 0, 2, 3, 3, 4, 4, 2],
   delta: (bytes) =>
-    Buffer.from([0, ...NEWS, 0, 0, 0, ...u16(bytes.length), ...bytes, 2, 255, 3, 5, 1, ...u16(bytes.length), ...bytes]),
+    bytes.length % 2 === 1
+      ? [1, ...bytes]
+      : [0, ...members(bytes), 0, 0, 0, ...u16(bytes.length), ...bytes, 2, 255, 3, 2, 255, 3, 5, ...bytes],
 };
 
 export function seedsOf(target) {
   const form = FORMS[target] ?? ((bytes) => bytes);
-  return vectorBytes().map((bytes) => form(bytes));
+  return vectorBytes().map((bytes) => Buffer.from(form(bytes)));
 }
 
 const KEYS = [
