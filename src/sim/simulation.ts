@@ -4,7 +4,7 @@ import { STATUS } from '../kernels/contract.ts';
 import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
-import type { GossipEvent, StreamRequest } from '../protocol/types.ts';
+import type { GossipEvent, StreamAnswer, StreamRequest } from '../protocol/types.ts';
 import { type Address, formatAddress } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
@@ -314,58 +314,85 @@ export class Simulation {
     }
   }
 
-  /** A stream: a round trip to connect, the request, and the answer, each hop as the rules have it. */
+  /** A stream: a round trip to connect, then messages in turn until one side closes, each hop as the rules have it. */
   #open(from: SimNode, request: StreamRequest): void {
-    const { id, to, bytes, expectsReply } = request;
-    const deadlineMs = from.simMs(request.deadlineMs) - this.#nowMs;
+    const { id, to, expectsReply } = request;
+    const endMs = from.simMs(request.deadlineMs);
     const fail = (error: string, inMs: number): void =>
       this.#at(inMs, from, () => {
         from.engine.handleStreamFailure(from.localMs(this.#nowMs), id, error);
         this.#drain(from);
       });
+    const timeOut = (): void => fail('timed out', Math.max(0, endMs - this.#nowMs));
     const target = this.#byAddress.get(formatAddress(to));
-    const there = target && this.#streamDelay(from, target, bytes.length);
+    const there = target && this.#streamDelay(from, target, request.bytes.length);
     if (!target || there === undefined) {
-      fail('timed out', deadlineMs);
+      timeOut();
       return;
     }
     if (!target.isUp) {
       fail('connection refused', 2 * there);
       return;
     }
-    this.#at(3 * there, target, () => {
+    /** The acceptor reads a message; the one who sent it waits for an answer, or has closed. */
+    const hear = (bytes: Uint8Array, hopMs: number, isAnswerAwaited: boolean): void => {
       const breaks = this.network.breaksStream();
-      const reader = target.engine.streamReader(true);
-      const step = reader.push(breaks ? bytes.subarray(0, bytes.length >> 1) : bytes);
-      const result = step === 'more' ? reader.finish() : step;
-      let answer: Uint8Array;
-      if (result.kind === 'message') {
-        answer = target.engine
-          .handleStream(target.localMs(this.#nowMs), { ip: from.address.ip, port: 40000 }, result.message)
-          .bytes.slice();
-        this.#drain(target);
-      } else {
-        target.engine.noteStreamError(result.code);
-        answer = result.answer.slice();
-      }
+      const { bytes: answer, more } = this.#accept(target, from, breaks ? bytes.subarray(0, bytes.length >> 1) : bytes);
       const back = breaks ? undefined : this.#streamDelay(target, from, answer.length);
-      if (back === undefined) fail(breaks ? 'connection reset' : 'timed out', breaks ? there : deadlineMs);
-      else this.#at(back, from, () => this.#finish(from, id, expectsReply, answer));
-    });
+      if (!isAnswerAwaited) return;
+      if (breaks) fail('connection reset', hopMs);
+      else if (back === undefined) timeOut();
+      else this.#at(back, from, () => take(answer, more));
+    };
+    /** The initiator reads the answer; what it says to that reaches an acceptor that still listens. */
+    const take = (answer: Uint8Array, isHeard: boolean): void => {
+      const { bytes, more } = this.#reply(from, id, expectsReply, answer);
+      if (bytes.length === 0 && !more) return;
+      const hopMs = this.#streamDelay(from, target, bytes.length);
+      if (hopMs === undefined) {
+        if (more) timeOut();
+      } else if (isHeard) this.#at(hopMs, target, () => hear(bytes, hopMs, more));
+      else if (more) fail('closed before it answered', hopMs);
+    };
+    const first = request.bytes;
+    // Whoever expects no reply hears all the same that the message was written.
+    this.#at(3 * there, target, () => hear(first, there, true));
   }
 
-  #finish(from: SimNode, id: number, expectsReply: boolean, answer: Uint8Array): void {
+  /** A message, or the part of it that came through, at the side that did not open the stream. */
+  #accept(target: SimNode, from: SimNode, bytes: Uint8Array): StreamAnswer {
+    const { engine } = target;
+    const reader = engine.streamReader(true);
+    const step = reader.push(bytes);
+    const result = step === 'more' ? reader.finish() : step;
+    if (result.kind !== 'message') {
+      engine.noteStreamError(result.code);
+      return { bytes: result.answer.slice(), more: false };
+    }
+    const peer = { ip: from.address.ip, port: 40000 };
+    const answer = engine.handleStream(target.localMs(this.#nowMs), peer, result.message);
+    const copy = { bytes: answer.bytes.slice(), more: answer.more };
+    this.#drain(target);
+    return copy;
+  }
+
+  /** An answer at the side that opened the stream: what that wants to write now. */
+  #reply(from: SimNode, id: number, expectsReply: boolean, answer: Uint8Array): StreamAnswer {
     const { engine } = from;
     const now = from.localMs(this.#nowMs);
-    if (!expectsReply) engine.handleStreamReply(now, id, answer.subarray(0, 0));
+    let next: StreamAnswer = { bytes: answer.subarray(0, 0), more: false };
+    if (!expectsReply) engine.handleStreamReply(now, id, next.bytes);
     else {
       const reader = engine.streamReader(false);
       const step = reader.push(answer);
       const result = step === 'more' ? reader.finish() : step;
-      if (result.kind === 'message') engine.handleStreamReply(now, id, result.message);
-      else engine.handleStreamFailure(now, id, result.text);
+      if (result.kind === 'message') {
+        const { bytes, more } = engine.handleStreamReply(now, id, result.message);
+        next = { bytes: bytes.slice(), more };
+      } else engine.handleStreamFailure(now, id, result.text);
     }
     this.#drain(from);
+    return next;
   }
 
   #streamDelay(from: SimNode, to: SimNode, lengthBytes: number): number | undefined {
