@@ -94,14 +94,16 @@ async function main() {
     const child = fork(script, ['--role', role, ...common, ...extra]);
     children.push(child);
     child.on('exit', (code) => {
-      if (code === 0) return;
+      if (code === 0 || isOver) return;
       console.error(`the ${role} process ended with code ${code}`);
       process.exitCode = 1;
       stop();
     });
     return child;
   };
+  let isOver = false;
   const stop = () => {
+    isOver = true;
     for (const child of children) child.kill();
   };
   try {
