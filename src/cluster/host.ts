@@ -28,6 +28,8 @@ import { StreamWork } from './stream-work.ts';
 const PING_TIMEOUT_MS = 5000;
 /** Looks at the application's beat per stall threshold. */
 const BEAT_LOOKS = 4;
+/** Addresses of a join that are asked for their state at the same time. */
+const JOINS_AT_A_TIME = 8;
 /** Longest delay that setTimeout takes; it fires at once for a longer one. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -392,10 +394,19 @@ export class ClusterHost {
     return { others, problems, found: addresses.length };
   }
 
+  /** Joins through each address, a few at a time: each answers with all that it knows. Answers how many did. */
   async #joinAddresses(addresses: readonly Address[]): Promise<number> {
-    if (this.#stopped) return 0;
-    const outcome = await this.#command((now) => this.#engine.join(now, addresses));
-    return outcome.ok ? Number.parseInt(outcome.detail, 10) || 1 : 0;
+    const left = [...addresses];
+    let joined = 0;
+    const work = async (): Promise<void> => {
+      for (let next = left.shift(); next !== undefined && !this.#stopped; next = left.shift()) {
+        const address = next;
+        const { ok } = await this.#command((now) => this.#engine.join(now, [address]));
+        if (ok) joined++;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(JOINS_AT_A_TIME, left.length) }, work));
+    return joined;
   }
 
   #advertised(bound: Address): Address {
@@ -549,7 +560,8 @@ export class ClusterHost {
         dead: this.#count(STATUS.dead),
         left: this.#count(STATUS.left),
       },
-      engine,
+      // Copies: inline, the program gets this object itself, and the engine goes on counting.
+      engine: { ...engine, rejected: { ...engine.rejected } },
       transport: { ...this.#transport.stats },
       events: { ...this.#outbox.stats },
     };

@@ -176,6 +176,38 @@ describe('the host of an engine', () => {
     expect((await made.call('stats')).engine.refusedByMembersMax).toBe(16);
   });
 
+  it('answers with counters that stay as they were', async () => {
+    const { made, transport } = host();
+    await made.start(false);
+    const before = await made.call('stats');
+    const copy = structuredClone(before);
+    transport.handlers?.packet(parseAddress('127.0.0.9:7946'), Uint8Array.of(99));
+    transport.handlers?.turn();
+    expect(before).toEqual(copy);
+    expect((await made.call('stats')).engine.rejected).not.toEqual(before.engine.rejected);
+  });
+
+  it('asks few seeds at a time for their state, and all of them in the end', async () => {
+    const seeds = Array.from({ length: 30 }, (_, i) => `127.0.0.${i + 2}:7946`);
+    const { made, transport } = host({ seeds, rejoinIntervalMs: 0 });
+    const refusals: (() => void)[] = [];
+    transport.connectResult = () =>
+      new Promise((_, reject) => refusals.push(() => reject(new HearsayError('ERR_STREAM_FAILED', 'nobody there'))));
+    let isOver = false;
+    const starting = made.start(false).finally(() => {
+      isOver = true;
+    });
+    let most = 0;
+    while (!isOver) {
+      await new Promise(setImmediate);
+      most = Math.max(most, refusals.length);
+      refusals.shift()?.();
+    }
+    expect((await starting).joined).toBe(0);
+    expect(most).toBe(8);
+    expect(new Set(transport.connectedTo)).toEqual(new Set(seeds));
+  });
+
   it('can be stopped in the middle of its start, which then rejects and leaves nothing open', async () => {
     const { made, transport } = host({ seeds: ['127.0.0.1:9'] });
     const connecting = new Promise<void>((resolve) => {
