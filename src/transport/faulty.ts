@@ -75,6 +75,8 @@ export class FaultyTransport implements Transport {
   #self: Address | undefined;
   /** Delayed packets and streams that are not to be. */
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Ends the streams that are not open yet when the transport is closed. */
+  readonly #connecting = new Set<(error: Error) => void>();
   #closed = false;
 
   constructor(inner: Transport, network: FaultyNetwork) {
@@ -110,12 +112,19 @@ export class FaultyTransport implements Transport {
   connect(to: Address, timeoutMs: number): Promise<StreamConnection> {
     const verdict = this.#decide(to, 'stream');
     if (verdict === 'pass') return this.#inner.connect(to, timeoutMs);
+    if (this.#closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
+      this.#connecting.add(reject);
+      const when = (ms: number, action: () => void): void =>
+        this.#after(ms, () => {
+          this.#connecting.delete(reject);
+          action();
+        });
       if (verdict === 'drop') {
         const error = new HearsayError('ERR_STREAM_TIMEOUT', `no stream within ${timeoutMs} ms (injected fault)`);
-        this.#after(timeoutMs, () => reject(error));
+        when(timeoutMs, () => reject(error));
       } else {
-        this.#after(verdict.delayMs, () => this.#inner.connect(to, timeoutMs).then(resolve, reject));
+        when(verdict.delayMs, () => this.#inner.connect(to, timeoutMs).then(resolve, reject));
       }
     });
   }
@@ -124,6 +133,8 @@ export class FaultyTransport implements Transport {
     this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+    for (const reject of this.#connecting) reject(closedError());
+    this.#connecting.clear();
     await this.#inner.close();
   }
 
@@ -141,4 +152,8 @@ export class FaultyTransport implements Transport {
     timer.unref();
     this.#timers.add(timer);
   }
+}
+
+function closedError(): HearsayError {
+  return new HearsayError('ERR_STREAM_FAILED', 'the transport is closed');
 }

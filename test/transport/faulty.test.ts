@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { delay, FaultyNetwork, FaultyTransport, loss, partition } from '../../src/transport/faulty.ts';
 import type { StreamConnection, Transport, TransportHandlers } from '../../src/transport/transport.ts';
 import type { Address } from '../../src/util/address.ts';
+import type { HearsayError } from '../../src/util/errors.ts';
 
 const a: Address = { ip: new Uint8Array([127, 0, 0, 1]), port: 1 };
 const b: Address = { ip: new Uint8Array([127, 0, 0, 2]), port: 2 };
@@ -126,5 +127,20 @@ describe('a faulty transport', () => {
     await transport.close();
     await vi.advanceTimersByTimeAsync(1000);
     expect(inner.sent.length).toBe(1);
+  });
+
+  it('ends streams that were not to be, or not yet, when it is closed', async () => {
+    const network = new FaultyNetwork(1);
+    network.add(({ to, kind }) => (kind === 'stream' ? (to === b ? 'drop' : { delayMs: 1000 }) : undefined));
+    const { transport } = await wrapped(a, network);
+    const outcomes = [transport.connect(b, 10_000), transport.connect(c, 10_000)].map((stream) =>
+      stream.then(
+        () => 'open',
+        (error: HearsayError) => error.code,
+      ),
+    );
+    await transport.close();
+    expect(await Promise.all(outcomes)).toEqual(['ERR_STREAM_FAILED', 'ERR_STREAM_FAILED']);
+    await expect(transport.connect(b, 10_000)).rejects.toMatchObject({ code: 'ERR_STREAM_FAILED' });
   });
 });
