@@ -3,9 +3,10 @@
 //
 //   node scripts/fuzz.mjs [--count 10000000] [--seconds 1800] [--seed 1]
 //
-// Stops at `count` inputs or after `seconds`, whichever comes first. What is checked: nothing throws; every rejection has a
-// name and is counted once; rejected input leaves the member table as it was; both engines of a kernel leave the same bytes;
-// memory does not grow. A finding ends the run with the input in hex; the same seed finds it again.
+// Stops at `count` inputs or after `seconds`, whichever comes first; a run that was not given --seconds fails when time is up
+// before `count`. What is checked: nothing throws; every rejection has a name and is counted once; rejected input leaves the
+// member table as it was; both engines of a kernel leave the same bytes; memory does not grow. A finding ends the run with
+// the input in hex; the same seed finds it again.
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -20,15 +21,18 @@ import {
   StreamTarget,
 } from './fuzz/targets.mjs';
 
+/** Time limit of a run that was not given one: enough for the default count on a slow machine. */
+const SECONDS_DEFAULT = 1800;
+
 const { values } = parseArgs({
   options: {
     count: { type: 'string', default: '10000000' },
-    seconds: { type: 'string', default: '1800' },
+    seconds: { type: 'string' },
     seed: { type: 'string', default: '1' },
   },
 });
 const count = positive('count');
-const seconds = positive('seconds');
+const seconds = values.seconds === undefined ? SECONDS_DEFAULT : positive('seconds');
 const seed = positive('seed');
 
 /** Where memory may end up above where it was after the warm-up. */
@@ -84,16 +88,22 @@ if (process.stderr.isTTY) process.stderr.write('\n');
 
 table();
 const leak = growth();
+/** Time was up, and nobody had asked for so little. */
+const isShort = done < count && values.seconds === undefined;
 if (finding) {
   console.error(
     `\nfuzz: FOUND after ${done.toLocaleString('en-US')} inputs, seed ${seed}: ${finding instanceof Finding ? finding.message : finding.stack}`,
   );
 } else if (leak) console.error(`\nfuzz: FOUND memory growth: ${leak}`);
-else {
+else if (isShort) {
+  console.error(
+    `\nfuzz: INCOMPLETE: ${done.toLocaleString('en-US')} of ${count.toLocaleString('en-US')} inputs in ${seconds} s, nothing found so far; give --seconds to be content with less`,
+  );
+} else {
   const took = (performance.now() - began) / 1000;
   console.log(`\nfuzz: ${done.toLocaleString('en-US')} inputs in ${took.toFixed(0)} s, nothing found, seed ${seed}`);
 }
-process.exitCode = finding || leak ? 1 : 0;
+process.exitCode = finding || leak || isShort ? 1 : 0;
 
 function positive(name) {
   const value = Number(values[name]);
