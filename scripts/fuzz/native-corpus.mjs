@@ -30,7 +30,7 @@ function members(bytes) {
 
 /** How a target reads a message: as it is, or among the bytes that choose its operations. */
 const FORMS = {
-  lzw: (bytes) => [...bytes.subarray(0, 1), ...bytes],
+  lzw: (bytes) => [bytes.length % 7 === 0 ? 67 : 64 + (bytes.length % 3), ...bytes],
   hash64: (bytes) => [0, 0, 0, 0, ...u16(bytes.length), ...bytes, 8, 1, 0, 0, 0, 2, 0, 0, 0, 2],
   member_table: (bytes) => [...members(bytes), 0, 0, ...u16(bytes.length), ...bytes, 3, 1, 4, 2, 5, 4],
   digest: (bytes) => [...members(bytes), 0, 0, 0, ...u16(bytes.length), ...bytes, 1, 0, 2, 3, 3, 4, 4, 2],
