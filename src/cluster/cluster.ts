@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type InspectOptions, inspect } from 'node:util';
-import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
+import type { GossipEvent } from '../protocol/types.ts';
 import { formatAddress } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import {
@@ -29,6 +29,7 @@ import type { HostCommandName, HostCommands, HostHello, HostLink, LinkSink } fro
 import { type Logger, logMember, silentLogger } from './logger.ts';
 import { type Member, toMember } from './member.ts';
 import type { MemberHandle } from './member-reader.ts';
+import { MemberSnapshot } from './member-snapshot.ts';
 import type { ClusterOptions, HostSettings } from './options.ts';
 import { resolveOptions } from './resolve-options.ts';
 import type { ClusterStats } from './stats.ts';
@@ -67,13 +68,14 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   #stopping: Promise<void> | undefined;
   #leaving: Promise<void> | undefined;
   #forgetSignal: () => void = () => {};
-  #snapshot: { infos: readonly MemberInfo[]; members: readonly Member[] } = { infos: [], members: [] };
+  readonly #snapshot: MemberSnapshot;
   /** Held until start() has returned and listeners could be added: nobody misses the events of the first join. */
   readonly #slices = new EventSlices<GossipEvent>((event) => this.#deliver(event), true);
 
   private constructor(settings: HostSettings, logger: Logger) {
     super();
     this.#settings = settings;
+    this.#snapshot = new MemberSnapshot(settings.name);
     this.#logger = logger;
   }
 
@@ -352,11 +354,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   }
 
   #all(): readonly Member[] {
-    const infos = this.#require().members();
-    if (infos !== this.#snapshot.infos) {
-      this.#snapshot = { infos, members: infos.map((info) => toMember(info, this.name)) };
-    }
-    return this.#snapshot.members;
+    return this.#snapshot.of(this.#require().members());
   }
 
   #sink(): LinkSink {

@@ -1,5 +1,5 @@
-import type { MemberInfo } from '../protocol/types.ts';
-import { type Member, toMember } from './member.ts';
+import type { Member } from './member.ts';
+import { MemberSnapshot } from './member-snapshot.ts';
 import { type SharedArenas, SharedTableReader } from './shared-table.ts';
 
 /** What another thread needs to read the members: shared memory and a name. Pass it by `workerData` or `postMessage`. */
@@ -23,12 +23,11 @@ export interface MemberHandle {
  */
 export class MemberReader {
   readonly #reader: SharedTableReader;
-  readonly #name: string;
-  #snapshot: { infos: readonly MemberInfo[]; members: readonly Member[] } = { infos: [], members: [] };
+  readonly #snapshot: MemberSnapshot;
 
   constructor(handle: MemberHandle) {
     this.#reader = new SharedTableReader(handle.arenas);
-    this.#name = handle.name;
+    this.#snapshot = new MemberSnapshot(handle.name);
   }
 
   /** True when the cluster went on in bigger memory: members() then repeats its last answer until replace() is called. */
@@ -43,11 +42,7 @@ export class MemberReader {
 
   /** As Cluster.members(): alive and suspect ones, or `{ all: true }`. Nothing is copied while nothing changed. */
   members(options: { readonly all?: boolean } = {}): readonly Member[] {
-    const infos = this.#reader.read();
-    if (infos !== this.#snapshot.infos) {
-      this.#snapshot = { infos, members: infos.map((info) => toMember(info, this.#name)) };
-    }
-    const all = this.#snapshot.members;
+    const all = this.#snapshot.of(this.#reader.read());
     return options.all ? all : all.filter((member) => member.status === 'alive' || member.status === 'suspect');
   }
 }

@@ -32,6 +32,8 @@ export class SharedTableReader {
   #header: Uint32Array;
   #members: readonly MemberInfo[] = [];
   #changeCount = -1;
+  /** What was decoded last, by slot: rows that did not change keep their objects. */
+  #decoded: (Decoded | undefined)[] = [];
 
   constructor(arenas: SharedArenas) {
     this.#arenas = arenas;
@@ -43,6 +45,7 @@ export class SharedTableReader {
     this.#arenas = arenas;
     this.#header = new Uint32Array(arenas.table, 0, TABLE.outOffset / 4);
     this.#changeCount = -1;
+    this.#decoded = [];
   }
 
   /** True once the engine went on in bigger arenas: what is read here has stopped changing. */
@@ -64,11 +67,54 @@ export class SharedTableReader {
       // ordered behind them, and before any later change, because the owner changes this word by Atomics.add (fetch_add) only: its next add
       // sees the one here. Adding 0 takes nothing away from the owner's count.
       if (Atomics.add(this.#header, seqWord, 0) !== before) continue;
-      this.#members = decodeRows(copy);
+      this.#members = this.#decode(copy);
       this.#changeCount = changeCount;
       return this.#members;
     }
     return this.#members;
+  }
+
+  #decode({ rows, order, names, profiles }: TableCopy): readonly MemberInfo[] {
+    const decoded: (Decoded | undefined)[] = [];
+    const members = new Array<MemberInfo>(order.length);
+    for (let i = 0; i < order.length; i++) {
+      const slot = order[i] as number;
+      const at = slot * ROW.stride;
+      const state = rows.getUint32(at + ROW.status, true);
+      const ext = rows.getUint32(at + ROW.ext, true);
+      const incarnation = rows.getUint32(at + ROW.incarnation, true);
+      const statusSinceMs = rows.getFloat64(at + ROW.statusSinceMs, true);
+      const profileId = rows.getUint32(at + ROW.profileId, true);
+      const entry = (profileId - 1) * INTERNER_ENTRY.stride;
+      const profileHash = profiles.entries.getUint32(entry + INTERNER_ENTRY.hash, true);
+      const profileLength = profiles.entries.getUint32(entry + INTERNER_ENTRY.length, true);
+      let row = this.#decoded[slot];
+      if (
+        row === undefined ||
+        row.state !== state ||
+        row.ext !== ext ||
+        row.info.incarnation !== incarnation ||
+        row.info.statusSinceMs !== statusSinceMs ||
+        row.profileId !== profileId ||
+        row.profileHash !== profileHash ||
+        row.profileLength !== profileLength
+      ) {
+        const info: MemberInfo = {
+          name: textOf(bytesOfId(names, rows.getUint32(at + ROW.nameId, true))),
+          ...decodeProfile(bytesOfId(profiles, profileId)),
+          incarnation,
+          status: (state & 255) as Status,
+          statusSinceMs,
+          stalled: (ext & EXT.stalled) !== 0,
+          extended: (ext & EXT.present) !== 0,
+        };
+        row = { info, state, ext, profileId, profileHash, profileLength };
+      }
+      decoded[slot] = row;
+      members[i] = row.info;
+    }
+    this.#decoded = decoded;
+    return members;
   }
 
   #copy(): TableCopy {
@@ -82,6 +128,18 @@ export class SharedTableReader {
       profiles: copyInterner(profiles),
     };
   }
+}
+
+/** A row as it was decoded. */
+interface Decoded {
+  readonly info: MemberInfo;
+  /** Status, flags and generation in one word; the generation tells another member in the same row. */
+  readonly state: number;
+  readonly ext: number;
+  readonly profileId: number;
+  /** Ids are used again: the hash and length of the bytes tell whether this one still means the same. */
+  readonly profileHash: number;
+  readonly profileLength: number;
 }
 
 interface TableCopy {
@@ -114,23 +172,16 @@ function bytesOfId(interner: InternerCopy, id: number): Uint8Array {
   return interner.heap.subarray(offset, offset + length);
 }
 
-function decodeRows(copy: TableCopy): readonly MemberInfo[] {
-  const members: MemberInfo[] = [];
-  for (const slot of copy.order) {
-    const at = slot * ROW.stride;
-    const ext = copy.rows.getUint32(at + ROW.ext, true);
-    const profile = bytesOfId(copy.profiles, copy.rows.getUint32(at + ROW.profileId, true));
-    members.push({
-      name: textOf(bytesOfId(copy.names, copy.rows.getUint32(at + ROW.nameId, true))),
-      incarnation: copy.rows.getUint32(at + ROW.incarnation, true),
-      status: copy.rows.getUint8(at + ROW.status) as Status,
-      statusSinceMs: copy.rows.getFloat64(at + ROW.statusSinceMs, true),
-      stalled: (ext & EXT.stalled) !== 0,
-      extended: (ext & EXT.present) !== 0,
-      ...decodeProfile(profile),
-    });
+/** Most members of a cluster say the same six bytes: they share one array. */
+let lastVersions: readonly number[] = Object.freeze([0, 0, 0, 0, 0, 0]);
+
+function versionsOf(profile: Uint8Array): readonly number[] {
+  for (let i = 0; i < lastVersions.length; i++) {
+    if (profile[PROFILE.vsn + i] === lastVersions[i]) continue;
+    lastVersions = Object.freeze([...profile.subarray(PROFILE.vsn, PROFILE.vsn + lastVersions.length)]);
+    break;
   }
-  return members;
+  return lastVersions;
 }
 
 /** Address, metadata and versions of an interned profile. The metadata is a copy. */
@@ -143,6 +194,6 @@ export function decodeProfile(profile: Uint8Array): Pick<MemberInfo, 'address' |
       port: ((profile[PROFILE.port] as number) << 8) | (profile[PROFILE.port + 1] as number),
     },
     meta: profile.slice(ipEnd),
-    vsn: Array.from(profile.subarray(PROFILE.vsn, PROFILE.vsn + 6)),
+    vsn: versionsOf(profile),
   };
 }

@@ -3,8 +3,25 @@ const encoder = new TextEncoder();
 
 /** UTF-8 text of bytes; bytes that are not UTF-8 become U+FFFD (names on this wire need not be valid). */
 export function textOf(bytes: Uint8Array): string {
+  if (bytes.length <= SHORT_BYTES) {
+    const text = asciiOf(bytes);
+    if (text !== undefined) return text;
+  }
   // TextDecoder refuses views of shared memory, so those are copied first.
   return decoder.decode(bytes.buffer instanceof SharedArrayBuffer ? bytes.slice() : bytes);
+}
+
+/** Names are short and mostly ASCII; up to about this length a loop is several times faster than TextDecoder. */
+const SHORT_BYTES = 48;
+
+function asciiOf(bytes: Uint8Array): string | undefined {
+  let text = '';
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    if (byte > 127) return undefined;
+    text += String.fromCharCode(byte);
+  }
+  return text;
 }
 
 /** UTF-8 bytes of a text. */

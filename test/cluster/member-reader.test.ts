@@ -26,7 +26,7 @@ it('another thread reads the members without a message while they change, and ne
       { count: number; torn: number; reads: number; isStale: boolean },
     ];
     expect(report).toMatchObject({ count: 41, torn: 0, isStale: false });
-    expect(report.reads).toBeGreaterThan(1000);
+    expect(report.reads).toBeGreaterThanOrEqual(1000);
   } finally {
     await worker.terminate();
   }
