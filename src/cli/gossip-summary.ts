@@ -2,6 +2,10 @@ import type { Measured, Show } from './gossip-acts.ts';
 import { pad, padLeft, seconds } from './terminal.ts';
 
 const LABEL_COLUMNS = 48;
+/** A measured value agrees with the theory up to this factor, either way. */
+const AGREES_RATIO = 2;
+/** Times this close agree whatever the factor: two gossip ticks. */
+const AGREES_MS = 400;
 const count = new Intl.NumberFormat('en-US');
 
 interface Row {
@@ -26,13 +30,13 @@ export interface SummaryContext {
 /** The last act: what happened beside what theory says. Returns the record for --json. */
 export async function printSummary(show: Show, measured: Measured, context: SummaryContext): Promise<object> {
   const { terminal, fleet } = show;
-  const { bold, dim, green, red } = terminal.color;
+  const { bold, dim, green, red, yellow } = terminal.color;
   const rows = summaryRows(show, measured);
   terminal.heading('Measured against predicted');
   terminal.line();
   terminal.line(dim(`  ${pad('', LABEL_COLUMNS)}${padLeft('measured', 12)}${padLeft('predicted', 12)}`));
   for (const row of rows) {
-    const mark = row.measured === undefined ? red('✗') : green('✓');
+    const mark = row.measured === undefined ? red('✗') : agrees(row) ? green('✓') : yellow('~');
     const value = row.measured === undefined ? red('not seen') : bold(valueText(row.measured, row.unit));
     terminal.line(
       `  ${pad(row.text, LABEL_COLUMNS)}${padLeft(value, 12)}${padLeft(valueText(row.predicted, row.unit), 12)}  ${mark}`,
@@ -50,6 +54,7 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
       `  ${count.format(packets)} packets, ${mebi(bytes)} sent; lost on purpose ${count.format(fleet.network.dropped)}, dropped by the system ${count.format(dropped)}`,
     ),
   );
+  terminal.line(dim(`  ✓ happened within ${AGREES_RATIO}x of the prediction, ~ happened, but not as predicted`));
   terminal.line(dim(`  ${seconds(context.wallMs)} in all, ${seconds(cpuMs)} of CPU, ${mebi(rss)} of memory`));
   if (context.longestPauseMs > show.config.gossipIntervalMs) {
     const text = `all nodes stood still for up to ${seconds(context.longestPauseMs)}: the machine is busy, times are longer`;
@@ -82,6 +87,13 @@ export async function printSummary(show: Show, measured: Measured, context: Summ
     },
     node: process.version,
   };
+}
+
+/** True when a value lies within AGREES_RATIO of its prediction, or within a gossip tick's worth of time of it. */
+function agrees({ measured, predicted, unit }: Row): boolean {
+  if (measured === undefined) return false;
+  if (unit === 'ms' && Math.abs(measured - predicted) <= AGREES_MS) return true;
+  return measured <= predicted * AGREES_RATIO && measured >= predicted / AGREES_RATIO;
 }
 
 function summaryRows({ fleet, theory }: Show, measured: Measured): Row[] {
