@@ -98,7 +98,7 @@ describe('the npm package', () => {
       script,
       `${head}
       (async () => {
-        const cluster = await Cluster.start({ name: 'packed', bind: '127.0.0.1:0' });
+        const cluster = await Cluster.start({ name: 'packed', bind: '127.0.0.1:0', backend: 'auto' });
         console.log(cluster.members().length, cluster.backend.name);
         await cluster.leave();
       })();`,
