@@ -2,30 +2,16 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/broadcast_queue.hpp"
 #include "handle.hpp"
 
 namespace hearsay::binding {
 
-class BroadcastQueue : public Handle<BroadcastQueue> {
+class BroadcastQueue : public KernelHandle<BroadcastQueue, kernels::BroadcastQueue> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::broadcastQueue;
 
-  explicit BroadcastQueue(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-
-  /// (arena: Uint8Array) -> void; also the constructor's argument.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  explicit BroadcastQueue(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 
   /// (count: u32) -> number of items queued.
   Napi::Value enqueue(const Napi::CallbackInfo& info) {
@@ -67,10 +53,6 @@ class BroadcastQueue : public Handle<BroadcastQueue> {
     kernel_.prune(lane, keep);
     return info.Env().Undefined();
   }
-
- private:
-  Arena arena_;
-  kernels::BroadcastQueue kernel_;
 };
 
 inline void register_broadcast_queue(Napi::Env env, AddonData& data, Napi::Object exports) {

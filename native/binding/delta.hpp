@@ -2,31 +2,17 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/delta.hpp"
 #include "handle.hpp"
 #include "member_table.hpp"
 
 namespace hearsay::binding {
 
-class Delta : public Handle<Delta> {
+class Delta : public KernelHandle<Delta, kernels::Delta> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::delta;
 
-  explicit Delta(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-
-  /// (arena: Uint8Array) -> void; also the constructor's argument.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  explicit Delta(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 
   /// (table: MemberTable, first: u32, count: u32, budgetBytes: u32) -> slots used up.
   Napi::Value encode(const Napi::CallbackInfo& info) {
@@ -57,10 +43,6 @@ class Delta : public Handle<Delta> {
     if (args.failed()) return {};
     return number(info, kernel_.decode(codec, from, length));
   }
-
- private:
-  Arena arena_;
-  kernels::Delta kernel_;
 };
 
 inline void register_delta(Napi::Env env, AddonData& data, Napi::Object exports) {

@@ -2,31 +2,17 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/digest.hpp"
 #include "handle.hpp"
 #include "member_table.hpp"
 
 namespace hearsay::binding {
 
-class Digest : public Handle<Digest> {
+class Digest : public KernelHandle<Digest, kernels::Digest> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::digest;
 
-  explicit Digest(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-
-  /// (arena: Uint8Array) -> void; also the constructor's argument.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  explicit Digest(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 
   /// (table: MemberTable) -> number of items, or -1.
   Napi::Value hash_table(const Napi::CallbackInfo& info) {
@@ -98,9 +84,6 @@ class Digest : public Handle<Digest> {
     }
     return cells;
   }
-
-  Arena arena_;
-  kernels::Digest kernel_;
 };
 
 inline void register_digest(Napi::Env env, AddonData& data, Napi::Object exports) {

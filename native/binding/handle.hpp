@@ -3,26 +3,16 @@
 // How to write one (native/binding/counter.hpp):
 //
 //   namespace hearsay::binding {
-//   class Counter : public Handle<Counter> {
+//   class Counter : public KernelHandle<Counter, kernels::Counter> {
 //    public:
 //     static constexpr uint32_t kClassId = layout::kernel_id::counter;  // or class_id in addon_data.hpp
-//     explicit Counter(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-//     Napi::Value rehome(const Napi::CallbackInfo& info) {  // (arena: Uint8Array), also `new Counter(arena)`
-//       Arena next;
-//       if (!next.attach(info, 0, kClassId)) return {};  // has thrown; the handle keeps its old arena
-//       kernel_.attach(next.data(), next.size());
-//       arena_ = std::move(next);
-//       return info.Env().Undefined();
-//     }
+//     explicit Counter(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 //     Napi::Value add(const Napi::CallbackInfo& info) {  // (count: u32) -> number
 //       Args args(info);
 //       const uint32_t count = args.u32(0, "count");
 //       if (args.failed()) return {};  // an exception is pending: return at once
 //       return number(info, kernel_.add(count));
 //     }
-//    private:
-//     Arena arena_;  // keeps the memory alive
-//     kernels::Counter kernel_;
 //   };
 //   inline void register_counter(Napi::Env env, AddonData& data, Napi::Object exports) {
 //     Counter::define(env, data, exports, "Counter",
@@ -45,6 +35,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../kernels/layout.hpp"
@@ -150,15 +141,13 @@ class Arena {
 template <typename Derived>
 class Handle : public Napi::ObjectWrap<Derived> {
  public:
-  using Method = Napi::Value (Derived::*)(const Napi::CallbackInfo&);
-
   explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Derived>(info), live_(addon_data(info).live) {
     live_->add(static_cast<Derived*>(this), Derived::kClassId);
   }
   ~Handle() override { live_->remove(static_cast<Derived*>(this)); }
 
-  /// One method of the class. Its data pointer is filled in by define().
-  template <Method method_pointer>
+  /// One method of the class or of its base. Its data pointer is filled in by define().
+  template <auto method_pointer>
   static napi_property_descriptor method(const char* name) {
     napi_property_descriptor descriptor{};
     descriptor.utf8name = name;
@@ -180,7 +169,7 @@ class Handle : public Napi::ObjectWrap<Derived> {
   }
 
  private:
-  template <Method method_pointer>
+  template <auto method_pointer>
   static napi_value call(napi_env env, napi_callback_info raw) {
     const Napi::CallbackInfo info(env, raw);
     Derived* self = unwrap<Derived>(env, info.This(), addon_data(info));
@@ -192,6 +181,38 @@ class Handle : public Napi::ObjectWrap<Derived> {
   }
 
   std::shared_ptr<LiveHandles> live_;
+};
+
+/// Base of the classes whose work is done by a kernel in an arena.
+template <typename Derived, typename Kernel>
+class KernelHandle : public Handle<Derived> {
+ public:
+  using Handle<Derived>::Handle;
+
+  /// (arena: Uint8Array) -> void; also the first argument of the constructor, which has to call this. When it throws, the handle
+  /// keeps its old arena.
+  Napi::Value rehome(const Napi::CallbackInfo& info) {
+    Arena next;
+    if (!next.attach(info, 0, Derived::kClassId)) return {};
+    if (!static_cast<Derived*>(this)->attach(next.data(), next.size())) {
+      Arena::refuse(info, "sections do not fit", next.size());
+      return {};
+    }
+    arena_ = std::move(next);
+    return info.Env().Undefined();
+  }
+
+  /// Lets the kernel check the arena and go on in it. A class whose kernel needs more has its own.
+  bool attach(uint8_t* data, size_t size) { return kernel_.attach(data, size); }
+
+  /// For kernels that work with this one. The address stays the same for the life of the handle.
+  Kernel* kernel() { return &kernel_; }
+
+ protected:
+  Kernel kernel_;
+
+ private:
+  Arena arena_;  // keeps the memory alive
 };
 
 }  // namespace hearsay::binding

@@ -2,30 +2,16 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/interner.hpp"
 #include "handle.hpp"
 
 namespace hearsay::binding {
 
-class Interner : public Handle<Interner> {
+class Interner : public KernelHandle<Interner, kernels::Interner> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::interner;
 
-  explicit Interner(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-
-  /// (arena: Uint8Array) -> void; also the constructor's argument.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  explicit Interner(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 
   /// (bytes: Uint8Array) -> id with a reference added, or 0.
   Napi::Value intern(const Napi::CallbackInfo& info) {
@@ -60,13 +46,6 @@ class Interner : public Handle<Interner> {
     kernel_.release(id);
     return info.Env().Undefined();
   }
-
-  /// For kernels that work with this one. The address stays the same for the life of the handle.
-  kernels::Interner* kernel() { return &kernel_; }
-
- private:
-  Arena arena_;
-  kernels::Interner kernel_;
 };
 
 inline void register_interner(Napi::Env env, AddonData& data, Napi::Object exports) {

@@ -2,38 +2,23 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/member_table.hpp"
 #include "handle.hpp"
 #include "interner.hpp"
 
 namespace hearsay::binding {
 
-class MemberTable : public Handle<MemberTable> {
+class MemberTable : public KernelHandle<MemberTable, kernels::MemberTable> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::memberTable;
 
   /// (arena: Uint8Array, names: Interner, profiles: Interner)
-  explicit MemberTable(const Napi::CallbackInfo& info) : Handle(info) {
+  explicit MemberTable(const Napi::CallbackInfo& info) : KernelHandle(info) {
     if (info.Env().IsExceptionPending()) return;
     if (names_.set(info, 1, "names") && profiles_.set(info, 2, "profiles")) rehome(info);
   }
 
-  /// For handles that read the table.
-  const kernels::MemberTable* kernel() const { return &kernel_; }
-
-  /// (arena: Uint8Array) -> void.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size(), names_->kernel(), profiles_->kernel())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  bool attach(uint8_t* data, size_t size) { return kernel_.attach(data, size, names_->kernel(), profiles_->kernel()); }
 
   /// (nowMs: f64, codec: Uint8Array over its whole arena, first: u32, count: u32, flags: u32) -> records used up.
   Napi::Value merge(const Napi::CallbackInfo& info) {
@@ -123,10 +108,8 @@ class MemberTable : public Handle<MemberTable> {
   }
 
  private:
-  Arena arena_;
   HandleRef<Interner> names_;
   HandleRef<Interner> profiles_;
-  kernels::MemberTable kernel_;
 };
 
 inline void register_member_table(Napi::Env env, AddonData& data, Napi::Object exports) {

@@ -2,30 +2,16 @@
 
 #include <napi.h>
 
-#include <utility>
-
 #include "../kernels/packet_codec.hpp"
 #include "handle.hpp"
 
 namespace hearsay::binding {
 
-class PacketCodec : public Handle<PacketCodec> {
+class PacketCodec : public KernelHandle<PacketCodec, kernels::PacketCodec> {
  public:
   static constexpr uint32_t kClassId = layout::kernel_id::packetCodec;
 
-  explicit PacketCodec(const Napi::CallbackInfo& info) : Handle(info) { rehome(info); }
-
-  /// (arena: Uint8Array) -> void; also the constructor's argument.
-  Napi::Value rehome(const Napi::CallbackInfo& info) {
-    Arena next;
-    if (!next.attach(info, 0, kClassId)) return {};
-    if (!kernel_.attach(next.data(), next.size())) {
-      Arena::refuse(info, "sections do not fit", next.size());
-      return {};
-    }
-    arena_ = std::move(next);
-    return info.Env().Undefined();
-  }
+  explicit PacketCodec(const Napi::CallbackInfo& info) : KernelHandle(info) { rehome(info); }
 
   /// (count: u32) -> number of records.
   Napi::Value index(const Napi::CallbackInfo& info) {
@@ -63,10 +49,6 @@ class PacketCodec : public Handle<PacketCodec> {
     if (args.failed()) return {};
     return number(info, static_cast<double>(kernel_.compress(source.data(), source.size(), out.data(), out.size())));
   }
-
- private:
-  Arena arena_;
-  kernels::PacketCodec kernel_;
 };
 
 inline void register_packet_codec(Napi::Env env, AddonData& data, Napi::Object exports) {

@@ -2,10 +2,9 @@ import { type BroadcastQueueSections, broadcastQueueSections } from '../arenas/b
 import { checkCount } from '../arenas/header.ts';
 import type { Arena, BroadcastQueue } from '../contract.ts';
 import { HEADER, QUEUE } from '../layout.ts';
-import { lend, nativeClass } from '../native.ts';
+import { type KernelHandle, NativeKernel } from './native-kernel.ts';
 
-interface BroadcastQueueHandle {
-  rehome(arena: Uint8Array): void;
+interface BroadcastQueueHandle extends KernelHandle {
   enqueue(count: number): number;
   fill(count: number, transmitLimit: number, userShare: number): number;
   invalidate(key: number): void;
@@ -13,35 +12,13 @@ interface BroadcastQueueHandle {
 }
 
 /** The C++ engine of the broadcast queue; native/kernels/broadcast_queue.hpp does the work. */
-export class NativeBroadcastQueue implements BroadcastQueue {
-  readonly backend = 'native';
-  arena: Arena;
-  u8: Uint8Array;
-  u32: Uint32Array;
-  private sections: BroadcastQueueSections;
-  private readonly handle: BroadcastQueueHandle;
-
-  /**
-   * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of
-   * createBroadcastQueueArena.
-   */
+export class NativeBroadcastQueue
+  extends NativeKernel<BroadcastQueueHandle, BroadcastQueueSections>
+  implements BroadcastQueue
+{
+  /** Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createBroadcastQueueArena. */
   constructor(arena: Arena) {
-    const Handle = nativeClass<BroadcastQueueHandle, [Uint8Array]>('BroadcastQueue');
-    this.sections = broadcastQueueSections(arena);
-    this.arena = arena;
-    this.u8 = lend(arena);
-    this.u32 = new Uint32Array(arena);
-    this.handle = new Handle(this.u8);
-  }
-
-  rehome(arena: Arena): void {
-    const sections = broadcastQueueSections(arena);
-    const u8 = lend(arena);
-    this.handle.rehome(u8);
-    this.sections = sections;
-    this.arena = arena;
-    this.u8 = u8;
-    this.u32 = new Uint32Array(arena);
+    super('BroadcastQueue', broadcastQueueSections, arena);
   }
 
   get capacity(): number {

@@ -1,11 +1,10 @@
 import { HearsayError } from '../../util/errors.ts';
 import { type DigestSections, digestSections } from '../arenas/digest.ts';
 import type { Arena, Digest, MemberTable } from '../contract.ts';
-import { nativeClass } from '../native.ts';
 import { type MemberTableHandle, NativeMemberTable } from './member-table.ts';
+import { type KernelHandle, NativeKernel } from './native-kernel.ts';
 
-interface DigestHandle {
-  rehome(arena: Uint8Array): void;
+interface DigestHandle extends KernelHandle {
   hashTable(table: MemberTableHandle): number;
   rangeSums(bits: number): number;
   sketch(cells: number, out: Uint8Array, at: number): number;
@@ -15,83 +14,59 @@ interface DigestHandle {
 }
 
 /** The C++ engine of the digest; native/kernels/digest.hpp does the work. */
-export class NativeDigest implements Digest {
-  readonly backend = 'native';
-  arena: Arena;
-  u8: Uint8Array;
-  u32: Uint32Array;
-  #sections: DigestSections;
-  readonly #handle: DigestHandle;
-
-  /**
-   * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createDigestArena.
-   */
+export class NativeDigest extends NativeKernel<DigestHandle, DigestSections> implements Digest {
+  /** Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createDigestArena. */
   constructor(arena: Arena) {
-    const Handle = nativeClass<DigestHandle, [Uint8Array]>('Digest');
-    this.#sections = digestSections(arena);
-    this.arena = arena;
-    this.u8 = new Uint8Array(arena);
-    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
-    this.#handle = new Handle(this.u8);
-  }
-
-  rehome(arena: Arena): void {
-    const sections = digestSections(arena);
-    const u8 = new Uint8Array(arena);
-    this.#handle.rehome(u8);
-    this.#sections = sections;
-    this.arena = arena;
-    this.u8 = u8;
-    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
+    super('Digest', digestSections, arena);
   }
 
   get capacity(): number {
-    return this.#sections.capacity;
+    return this.sections.capacity;
   }
   get cellCapacity(): number {
-    return this.#sections.cellCapacity;
+    return this.sections.cellCapacity;
   }
   get rangeCapacity(): number {
-    return this.#sections.rangeCapacity;
+    return this.sections.rangeCapacity;
   }
   get nameCapacity(): number {
-    return this.#sections.nameCapacity;
+    return this.sections.nameCapacity;
   }
   get itemsOffset(): number {
-    return this.#sections.itemsOffset;
+    return this.sections.itemsOffset;
   }
   get rangesOffset(): number {
-    return this.#sections.rangesOffset;
+    return this.sections.rangesOffset;
   }
   get namesOffset(): number {
-    return this.#sections.namesOffset;
+    return this.sections.namesOffset;
   }
   get slotsOffset(): number {
-    return this.#sections.slotsOffset;
+    return this.sections.slotsOffset;
   }
 
   hashTable(table: MemberTable): number {
-    return this.#handle.hashTable(nativeTable(table).handle);
+    return this.handle.hashTable(nativeTable(table).handle);
   }
 
   rangeSums(bits: number): number {
-    return this.#handle.rangeSums(bits);
+    return this.handle.rangeSums(bits);
   }
 
   sketch(cells: number, out: Uint8Array, at: number): number {
-    return this.#handle.sketch(cells, out, at);
+    return this.handle.sketch(cells, out, at);
   }
 
   peel(cells: number, source: Uint8Array, at: number): number {
-    return this.#handle.peel(cells, source, at);
+    return this.handle.peel(cells, source, at);
   }
 
   match(count: number): number {
-    return this.#handle.match(count);
+    return this.handle.match(count);
   }
 
   hashValues(source: Uint8Array, ends: Uint8Array, out: Uint8Array, seed: number): number {
-    return this.#handle.hashValues(source, ends, out, seed);
+    return this.handle.hashValues(source, ends, out, seed);
   }
 }
 

@@ -3,12 +3,11 @@ import { type Arena, type MemberTable, type PacketCodec, STATUS } from '../contr
 import { MemberOrder } from '../js/member-order.ts';
 import { MemberRows } from '../js/member-rows.ts';
 import { HEADER, ROW, TABLE } from '../layout.ts';
-import { lend, nativeClass } from '../native.ts';
-import type { InternerHandle, NativeInterner } from './interner.ts';
+import type { NativeInterner } from './interner.ts';
+import { type KernelHandle, NativeKernel } from './native-kernel.ts';
 
 /** The object behind a NativeMemberTable. */
-export interface MemberTableHandle {
-  rehome(arena: Uint8Array): void;
+export interface MemberTableHandle extends KernelHandle {
   merge(nowMs: number, codec: Uint8Array, first: number, count: number, flags: number): number;
   accuse(nowMs: number, slot: number, kind: number, incarnation: number): number;
   find(name: Uint8Array): number;
@@ -19,63 +18,44 @@ export interface MemberTableHandle {
 }
 
 /** The C++ engine of the member table; native/kernels/member_table.hpp does the work. */
-export class NativeMemberTable implements MemberTable {
-  readonly backend = 'native';
+export class NativeMemberTable extends NativeKernel<MemberTableHandle, MemberTableSections> implements MemberTable {
   readonly names: NativeInterner;
   readonly profiles: NativeInterner;
-  readonly handle: MemberTableHandle;
-  arena: Arena;
-  u8: Uint8Array;
-  u32: Uint32Array;
-  #sections: MemberTableSections;
   /** The twin's, over the same arena: drawing three members takes less than entering C++ does (docs/benchmarks.md). */
   readonly #rows: MemberRows;
   readonly #order: MemberOrder;
 
-  /**
-   * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createMemberTableArena.
-   */
+  /** Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createMemberTableArena. */
   constructor(arena: Arena, names: NativeInterner, profiles: NativeInterner) {
-    const Handle = nativeClass<MemberTableHandle, [Uint8Array, InternerHandle, InternerHandle]>('MemberTable');
-    this.#sections = memberTableSections(arena);
+    super('MemberTable', memberTableSections, arena, names.handle, profiles.handle);
     this.names = names;
     this.profiles = profiles;
-    this.arena = arena;
-    this.u8 = lend(arena);
-    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
-    this.handle = new Handle(this.u8, names.handle, profiles.handle);
     this.#rows = new MemberRows(arena);
     this.#order = new MemberOrder(this.#rows, names.twin, profiles.twin);
   }
 
-  rehome(arena: Arena): void {
-    const sections = memberTableSections(arena);
-    const u8 = lend(arena);
-    this.handle.rehome(u8);
+  override rehome(arena: Arena): void {
+    super.rehome(arena);
     this.#rows.rehome(arena);
-    this.#sections = sections;
-    this.arena = arena;
-    this.u8 = u8;
-    this.u32 = new Uint32Array(arena, 0, arena.byteLength >>> 2);
   }
 
   get capacity(): number {
-    return this.#sections.capacity;
+    return this.sections.capacity;
   }
   get outOffset(): number {
-    return this.#sections.outOffset;
+    return this.sections.outOffset;
   }
   get picksOffset(): number {
-    return this.#sections.picksOffset;
+    return this.sections.picksOffset;
   }
   get rowsOffset(): number {
-    return this.#sections.rowsOffset;
+    return this.sections.rowsOffset;
   }
   get orderOffset(): number {
-    return this.#sections.orderOffset;
+    return this.sections.orderOffset;
   }
   get slotOfOffset(): number {
-    return this.#sections.slotOfOffset;
+    return this.sections.slotOfOffset;
   }
 
   /** The codec may be of either backend: its arena is all that is read. */
@@ -93,14 +73,14 @@ export class NativeMemberTable implements MemberTable {
 
   /** Read straight from the arena: no crossing. */
   slotOf(nameId: number): number {
-    if (!(nameId > 0 && nameId < this.#sections.nameCapacity)) return -1;
-    return (this.u32[(this.#sections.slotOfOffset >>> 2) + nameId] as number) - 1;
+    if (!(nameId > 0 && nameId < this.sections.nameCapacity)) return -1;
+    return (this.u32[(this.sections.slotOfOffset >>> 2) + nameId] as number) - 1;
   }
 
   /** A step is read straight from the arena; only the end of a round, with its reaping and shuffling, is a crossing. */
   nextProbe(nowMs: number, reapAfterMs: number): number {
     const { u8, u32 } = this;
-    const { orderOffset, rowsOffset } = this.#sections;
+    const { orderOffset, rowsOffset } = this.sections;
     const self = (u32[TABLE.selfSlot >>> 2] as number) - 1;
     const live = u32[HEADER.live >>> 2] as number;
     for (let index = u32[TABLE.probeIndex >>> 2] as number; index < live; index++) {

@@ -1,10 +1,9 @@
 import { checkCount } from '../arenas/header.ts';
 import { type PacketCodecSections, packetCodecSections } from '../arenas/packet-codec.ts';
 import type { Arena, PacketCodec } from '../contract.ts';
-import { lend, nativeClass } from '../native.ts';
+import { type KernelHandle, NativeKernel } from './native-kernel.ts';
 
-interface PacketCodecHandle {
-  rehome(arena: Uint8Array): void;
+interface PacketCodecHandle extends KernelHandle {
   index(count: number): number;
   indexState(from: number, nodes: number): number;
   decompress(source: Uint8Array, out: Uint8Array): number;
@@ -12,34 +11,10 @@ interface PacketCodecHandle {
 }
 
 /** The C++ engine of the packet codec; native/kernels/packet_codec.hpp does the work. */
-export class NativePacketCodec implements PacketCodec {
-  readonly backend = 'native';
-  arena: Arena;
-  u8: Uint8Array;
-  u32: Uint32Array;
-  private sections: PacketCodecSections;
-  private readonly handle: PacketCodecHandle;
-
-  /**
-   * Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createPacketCodecArena.
-   */
+export class NativePacketCodec extends NativeKernel<PacketCodecHandle, PacketCodecSections> implements PacketCodec {
+  /** Throws ERR_BACKEND_UNAVAILABLE when there is no addon, ERR_ARENA_INVALID when `arena` is none of createPacketCodecArena. */
   constructor(arena: Arena) {
-    const Handle = nativeClass<PacketCodecHandle, [Uint8Array]>('PacketCodec');
-    this.sections = packetCodecSections(arena);
-    this.arena = arena;
-    this.u8 = lend(arena);
-    this.u32 = new Uint32Array(arena);
-    this.handle = new Handle(this.u8);
-  }
-
-  rehome(arena: Arena): void {
-    const sections = packetCodecSections(arena);
-    const u8 = lend(arena);
-    this.handle.rehome(u8);
-    this.sections = sections;
-    this.arena = arena;
-    this.u8 = u8;
-    this.u32 = new Uint32Array(arena);
+    super('PacketCodec', packetCodecSections, arena);
   }
 
   get packetCapacity(): number {
