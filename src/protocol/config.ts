@@ -77,7 +77,7 @@ export interface EngineConfig {
   readonly delegateProtocolMax: number;
   readonly delegateProtocolVersion: number;
   /**
-   * Exchange only what differs with members that do so too (protocol §17), instead of everything. Needs `extensions`. Default false.
+   * Exchange only what differs with members that do so too (protocol §21), instead of everything. Needs `extensions`. Default true.
    */
   readonly deltaSync: boolean;
   /** Key of the hashes that delta push-pull compares, four u32, hard to guess for those outside. Default: from rngSeed. */
@@ -134,7 +134,7 @@ const COMMON = {
   delegateProtocolMin: 0,
   delegateProtocolMax: 0,
   delegateProtocolVersion: 0,
-  deltaSync: false,
+  deltaSync: true,
   syncKey: undefined,
   extensions: true,
   compression: true,

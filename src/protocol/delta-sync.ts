@@ -27,7 +27,7 @@ interface Conversation {
 }
 
 /**
- * Delta push-pull (protocol §17): the periodic exchange between members that announced EXT.deltaSync.
+ * Delta push-pull (protocol §21): the periodic exchange between members that announced EXT.deltaSync.
  *
  *   1. initiator: count, sum and a sketch of its table
  *   2. acceptor: nothing when both are equal; else the rows that it holds of the differing members, and which ones it lacks
