@@ -65,18 +65,6 @@ class MemberTable : public KernelHandle<MemberTable, kernels::MemberTable> {
     return number(info, kernel_.next_probe(now_ms, reap_after_ms));
   }
 
-  /// (nowMs: f64, count: u32, mask: u32, deadForMs: f64, exceptSlot: i32) -> number of picks.
-  Napi::Value sample(const Napi::CallbackInfo& info) {
-    Args args(info);
-    const double now_ms = args.f64(0, "nowMs");
-    const uint32_t count = args.u32(1, "count");
-    const uint32_t mask = args.u32(2, "mask");
-    const double dead_for_ms = args.f64(3, "deadForMs");
-    const int32_t except_slot = args.i32(4, "exceptSlot");
-    if (args.failed()) return {};
-    return number(info, kernel_.sample(now_ms, count, mask, dead_for_ms, except_slot));
-  }
-
   /// (ext: u32) -> void.
   Napi::Value set_own_ext(const Napi::CallbackInfo& info) {
     Args args(info);
@@ -117,7 +105,7 @@ inline void register_member_table(Napi::Env env, AddonData& data, Napi::Object e
       env, data, exports, "MemberTable",
       {MemberTable::method<&MemberTable::rehome>("rehome"), MemberTable::method<&MemberTable::merge>("merge"),
        MemberTable::method<&MemberTable::accuse>("accuse"), MemberTable::method<&MemberTable::find>("find"),
-       MemberTable::method<&MemberTable::next_probe>("nextProbe"), MemberTable::method<&MemberTable::sample>("sample"),
+       MemberTable::method<&MemberTable::next_probe>("nextProbe"),
        MemberTable::method<&MemberTable::set_own_ext>("setOwnExt"),
        MemberTable::method<&MemberTable::note_ext>("noteExt"),
        MemberTable::method<&MemberTable::encode_state>("encodeState")});

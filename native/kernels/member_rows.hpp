@@ -78,21 +78,17 @@ class MemberRows {
     if (slot_of + align8(name_capacity * 4) > length) return false;
     words_ = words;
     out_ = reinterpret_cast<Change*>(base + table::outOffset);
-    picks_ = reinterpret_cast<uint32_t*>(base + picks);
     rows_ = reinterpret_cast<Row*>(base + rows);
     order_ = reinterpret_cast<uint32_t*>(base + order);
     slot_of_ = reinterpret_cast<uint32_t*>(base + slot_of);
     capacity_ = static_cast<uint32_t>(capacity);
     name_capacity_ = static_cast<uint32_t>(name_capacity);
     out_capacity_ = static_cast<uint32_t>(out_capacity);
-    pick_capacity_ = static_cast<uint32_t>(pick_capacity);
     return true;
   }
 
   uint32_t capacity() const { return capacity_; }
   uint32_t name_capacity() const { return name_capacity_; }
-  uint32_t pick_capacity() const { return pick_capacity_; }
-  uint32_t* picks() { return picks_; }
   uint32_t* prng() { return words_ + layout::header::prng / 4; }
 
   /// Makes the sequence lock odd. False when the caller had done so already: then it is the caller's to end.
@@ -263,14 +259,12 @@ class MemberRows {
 
   uint32_t* words_ = nullptr;
   Change* out_ = nullptr;
-  uint32_t* picks_ = nullptr;
   Row* rows_ = nullptr;
   uint32_t* order_ = nullptr;
   uint32_t* slot_of_ = nullptr;
   uint32_t capacity_ = 0;
   uint32_t name_capacity_ = 0;
   uint32_t out_capacity_ = 0;
-  uint32_t pick_capacity_ = 0;
 };
 
 }  // namespace hearsay::kernels

@@ -90,31 +90,6 @@ class MemberTable {
     return -1;
   }
 
-  uint32_t sample(double now_ms, uint32_t count, uint32_t mask, double dead_for_ms, int32_t except_slot) {
-    uint32_t* const picks = rows_.picks();
-    const uint32_t room = rows_.pick_capacity();
-    const uint32_t live = rows_.live();
-    const uint32_t wanted = std::min(count, room);
-    uint32_t found = 0;
-    if (wanted == 0 || live == 0) return 0;
-    const Filter filter{now_ms, dead_for_ms, mask, static_cast<uint32_t>(except_slot)};
-    if (live < uint64_t{3} * wanted && live <= room) {
-      // A small cluster is searched exhaustively (§14.4); picks go to the front, which the shuffle has passed by then.
-      for (uint32_t i = 0; i < live; i++) picks[i] = rows_.slot_at(i);
-      for (uint32_t i = 0; i < live && found < wanted; i++) {
-        std::swap(picks[i], picks[i + prng::below(rows_.prng(), live - i)]);
-        if (qualifies(picks[i], filter)) picks[found++] = picks[i];
-      }
-      return found;
-    }
-    for (uint64_t draws = uint64_t{3} * live; draws > 0 && found < wanted; draws--) {
-      const uint32_t slot = rows_.slot_at(prng::below(rows_.prng(), live));
-      if (!qualifies(slot, filter)) continue;
-      if (std::find(picks, picks + found, slot) == picks + found) picks[found++] = slot;
-    }
-    return found;
-  }
-
   void set_own_ext(uint32_t ext) {
     const uint32_t slot = rows_.word(layout::table::selfSlot) - 1;
     if (!rows_.is_used(slot) || rows_.row(slot).ext == ext) return;
@@ -148,13 +123,6 @@ class MemberTable {
   }
 
  private:
-  struct Filter {
-    double now_ms;
-    double dead_for_ms;
-    uint32_t mask;
-    uint32_t except_slot;
-  };
-
   static constexpr uint32_t kNothing = 255;
 
   /// What a record claims about its member; kNothing for records that claim nothing.
@@ -382,13 +350,6 @@ class MemberTable {
       profiles_->release(row.profile_id);
       rows_.remove(position);
     }
-  }
-
-  bool qualifies(uint32_t slot, const Filter& filter) const {
-    if (slot == filter.except_slot || rows_.is_self(slot)) return false;
-    const Row& row = rows_.row(slot);
-    if (((1u << (row.status & 31)) & filter.mask) == 0) return false;
-    return row.status <= layout::status::suspect || !is_older(row.status_since_ms, filter.now_ms, filter.dead_for_ms);
   }
 
   /// A dead member may come back elsewhere after deadReclaimMs, one that left at any time (§9.2 step 5).

@@ -155,11 +155,9 @@ class Members {
         table.next_probe(now_ms_, input.u8());
         break;
       case 3: {
-        const uint32_t count = input.u8() % 20;
-        const uint32_t mask = input.u8();
-        const uint32_t found =
-            table.sample(now_ms_, count, mask, input.u8(), static_cast<int32_t>(input.u8() % 30) - 1);
-        require(found <= count && found <= kPicks, "more picks than asked for");
+        const Bytes name = input.take(input.u8());
+        const int32_t slot = table.find(name);
+        require(slot < static_cast<int32_t>(kCapacity), "found a slot that the table does not have");
         break;
       }
       case 4:
@@ -327,7 +325,6 @@ class Members {
                                         std::numeric_limits<double>::infinity()};
     const double at = kTimes[input.u8() % std::size(kTimes)];
     table.next_probe(at, kTimes[input.u8() % std::size(kTimes)]);
-    table.sample(at, 3, input.u8(), kTimes[input.u8() % std::size(kTimes)], -1);
   }
 
   double now_ms_ = 1000;
