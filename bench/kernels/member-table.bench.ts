@@ -5,7 +5,7 @@
  */
 import type { Backend } from '../../src/kernels/backend.ts';
 import type { Interner, MemberTable, PacketCodec } from '../../src/kernels/contract.ts';
-import { MERGE_FLAG, MESSAGE, PICK, STATUS } from '../../src/kernels/contract.ts';
+import { MERGE_FLAG, MESSAGE, STATUS } from '../../src/kernels/contract.ts';
 import { CODEC, HEADER, RECORD } from '../../src/kernels/layout.ts';
 import { bytesOf } from '../../src/util/bytes.ts';
 import { encodeNodeState } from '../../src/wire/messages.ts';
@@ -174,14 +174,6 @@ export const memberTableSuite: BenchSuite = {
     ...[256, 10_000].map(emptyCase),
     newsCase(256),
     newsCase(10_000),
-    ...[16, 10_000].map((members) =>
-      knownCase(
-        'sample 3',
-        members,
-        100,
-        times(100, ({ table }) => table.sample(0, 3, PICK.alive | PICK.suspect, 0, -1)),
-      ),
-    ),
     ...[16, 10_000].map((members) =>
       knownCase(
         'next probe',
