@@ -1,0 +1,140 @@
+import type { StateHash } from './hashes.ts';
+import type { RangeSum, WriterLogView, WriterVersion } from './port.ts';
+import { SequenceList } from './sequence-list.ts';
+
+/** Runs of sequences that came before the ones below them; more are not remembered, which costs a repetition and nothing else. */
+const AHEAD_MAX = 32;
+
+interface Writer {
+  readonly list: SequenceList;
+  version: WriterVersion;
+  /** Runs [from, to] above max that are covered too, ascending, apart from each other: pairs. */
+  readonly ahead: number[];
+}
+
+/**
+ * Records by writer and sequence, and how much of each writer is covered (van Renesse et al. 2008: max(map); chitchat: max version and gc
+ * version). Rumors arrive in any order, so coverage also remembers runs above a gap, until the gap is filled.
+ */
+export class WriterLog implements WriterLogView {
+  readonly sum: RangeSum = { count: 0, low: 0, high: 0 };
+  readonly #hash: StateHash;
+  readonly #writers = new Map<string, Writer>();
+
+  constructor(hash: StateHash) {
+    this.#hash = hash;
+  }
+
+  get writers(): number {
+    return this.#writers.size;
+  }
+
+  version(writer: string): WriterVersion | undefined {
+    return this.#writers.get(writer)?.version;
+  }
+
+  *versions(): IterableIterator<WriterVersion> {
+    for (const { version } of this.#writers.values()) yield version;
+  }
+
+  countAfter(writer: string, after: number): number {
+    return this.#writers.get(writer)?.list.countAfter(after) ?? 0;
+  }
+
+  visitAfter(writer: string, after: number, visit: (sequence: number, slot: number) => boolean): void {
+    this.#writers.get(writer)?.list.visitAfter(after, visit);
+  }
+
+  /** Slot of a write; -1 when the store does not hold it. */
+  slotOf(writer: string, sequence: number): number {
+    return this.#writers.get(writer)?.list.get(sequence) ?? -1;
+  }
+
+  /** A record was stored. Says nothing about coverage. */
+  add(writer: string, sequence: number, slot: number): void {
+    this.#writer(writer).list.set(sequence, slot);
+  }
+
+  /** A record was removed or superseded; false when it was not there. */
+  remove(writer: string, sequence: number): boolean {
+    return this.#writers.get(writer)?.list.delete(sequence) ?? false;
+  }
+
+  /** True when this write was taken here, or something that supersedes it. */
+  isCovered(writer: string, sequence: number): boolean {
+    const known = this.#writers.get(writer);
+    if (!known) return false;
+    if (sequence <= known.version.max) return true;
+    for (let i = 0; i < known.ahead.length; i += 2) {
+      if (sequence >= (known.ahead[i] as number) && sequence <= (known.ahead[i + 1] as number)) return true;
+    }
+    return false;
+  }
+
+  /** Everything of `writer` after `from` up to `to` is covered. A single write is cover(writer, sequence - 1, sequence). */
+  cover(name: string, from: number, to: number): void {
+    const writer = this.#writer(name);
+    const { ahead, version } = writer;
+    if (to <= version.max || to <= from) return;
+    let first = from + 1;
+    let last = to;
+    let at = 0;
+    while (at < ahead.length && (ahead[at + 1] as number) < first - 1) at += 2;
+    let end = at;
+    for (; end < ahead.length && (ahead[end] as number) <= last + 1; end += 2) {
+      first = Math.min(first, ahead[end] as number);
+      last = Math.max(last, ahead[end + 1] as number);
+    }
+    ahead.splice(at, end - at, first, last);
+    let { max } = version;
+    while (ahead.length > 0 && (ahead[0] as number) <= max + 1) {
+      max = Math.max(max, ahead[1] as number);
+      ahead.splice(0, 2);
+    }
+    ahead.length = Math.min(ahead.length, 2 * AHEAD_MAX);
+    if (max > version.max) this.#become(writer, { writer: name, max, gc: version.gc });
+  }
+
+  /** Tombstones of `writer` up to `gc` may have been collected here. Never goes back. */
+  collect(name: string, gc: number): void {
+    // Whoever lets tombstones go has seen them.
+    this.cover(name, 0, gc);
+    const writer = this.#writer(name);
+    if (gc > writer.version.gc) this.#become(writer, { writer: name, max: writer.version.max, gc });
+  }
+
+  /** Forgets a writer without records; false when it has some. Whatever it wrote would be news again. */
+  forget(name: string): boolean {
+    const writer = this.#writers.get(name);
+    if (!writer || writer.list.length > 0) return false;
+    this.#count(writer.version, -1);
+    this.#writers.delete(name);
+    return true;
+  }
+
+  #writer(name: string): Writer {
+    const known = this.#writers.get(name);
+    if (known) return known;
+    const writer: Writer = { list: new SequenceList(), version: { writer: name, max: 0, gc: 0 }, ahead: [] };
+    this.#writers.set(name, writer);
+    this.#count(writer.version, 1);
+    return writer;
+  }
+
+  #become(writer: Writer, version: WriterVersion): void {
+    this.#count(writer.version, -1);
+    writer.version = version;
+    this.#count(version, 1);
+  }
+
+  /** A writer of whom nothing is known counts as none. */
+  #count({ writer, max, gc }: WriterVersion, sign: 1 | -1): void {
+    if (max === 0 && gc === 0) return;
+    const { sum } = this;
+    this.#hash.ofVersion(writer, max, gc);
+    const low = sum.low + sign * this.#hash.low;
+    sum.count += sign;
+    sum.high = (sum.high + sign * this.#hash.high + Math.floor(low / 4294967296)) >>> 0;
+    sum.low = low >>> 0;
+  }
+}
