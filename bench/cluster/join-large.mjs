@@ -115,8 +115,13 @@ async function subject() {
   const read = async () => {
     const main = here.read();
     if (thread === 'inline') return { main };
-    const engine = new Promise((resolve) => {
-      channel.onmessage = ({ data }) => data.isEngine && resolve(data);
+    const engine = new Promise((resolve, reject) => {
+      const missing = setTimeout(() => reject(new Error('the engine thread does not answer: is loop-delay.mjs loaded there?')), 10_000);
+      channel.onmessage = ({ data }) => {
+        if (!data.isEngine) return;
+        clearTimeout(missing);
+        resolve(data);
+      };
     });
     channel.postMessage('read');
     return { main, engine: await engine };

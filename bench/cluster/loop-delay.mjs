@@ -1,6 +1,7 @@
-// Measures how long an event loop stands still. Loaded with --import into each thread of a process it watches the threads that are not the first
-// one, and answers on a channel when the first thread asks. Only for benchmarks.
+// Measures how long an event loop stands still. Loaded with --import into a process it loads itself into the threads that start later, watches those, and
+// answers on a channel when the first thread asks. Only for benchmarks.
 import { openSync, readSync } from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { BroadcastChannel, isMainThread, threadId, workerData } from 'node:worker_threads';
 
@@ -60,7 +61,16 @@ function figures(histogram) {
   return { p50: ms(histogram.percentile(50)), p99: ms(histogram.percentile(99)), max: ms(histogram.max), samples: histogram.count };
 }
 
-if (!isMainThread) {
+if (isMainThread) {
+  // The engine's thread starts without the flags of its process (src/cluster/worker-link.ts), so it would start without this file.
+  const threads = createRequire(import.meta.url)('node:worker_threads');
+  threads.Worker = class extends threads.Worker {
+    constructor(file, options) {
+      super(file, { ...options, execArgv: ['--import', import.meta.url] });
+    }
+  };
+  syncBuiltinESMExports();
+} else {
   const monitor = new LoopMonitor();
   monitor.start();
   const channel = new BroadcastChannel(CHANNEL);
