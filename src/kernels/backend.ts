@@ -67,6 +67,8 @@ export interface EngineKernelOptions {
   readonly stateCodec?: PacketCodec;
   readonly names?: Interner;
   readonly profiles?: Interner;
+  /** Begins small, for thousands of engines in one process. Default false. */
+  readonly compact?: boolean;
   readonly sync?: SyncKernels;
 }
 
@@ -94,6 +96,18 @@ export const QUEUE_SIZES = {
   outBytes: 32 * 1024,
   inItemCapacity: 128,
 } as const;
+
+/** The same for thousands of engines in one process: a tenth of the memory, grown where an engine needs more. */
+const COMPACT_QUEUE_SIZES = {
+  capacity: 32,
+  heapBytes: 4 * 1024,
+  requestCapacity: 16,
+  finishedCapacity: 64,
+  inBytes: 4 * 1024,
+  outBytes: 4 * 1024,
+  inItemCapacity: 32,
+} as const;
+const COMPACT_CHANGES = 64;
 
 /**
  * Chooses who does the work. `requested` defaults to the environment variable HEARSAY_BACKEND, and that to `auto`.
@@ -219,12 +233,16 @@ function withEngineKernels(name: BackendName, reason: string, makers: Makers): B
             rngSeed,
             defaultPort: options.defaultPort ?? 0,
             deadReclaimMs: options.deadReclaimMs ?? 0,
+            ...(options.compact ? { outCapacity: COMPACT_CHANGES } : {}),
             shared,
           },
           names,
           profiles,
         ),
-        queue: makers.createBroadcastQueue({ ...QUEUE_SIZES, shared: false }),
+        queue: makers.createBroadcastQueue({
+          ...(options.compact ? COMPACT_QUEUE_SIZES : QUEUE_SIZES),
+          shared: false,
+        }),
         sync: options.sync ?? syncKernels(makers),
       };
     },

@@ -60,6 +60,8 @@ const REORDER_FACTOR = 10;
 /** The network between simulated nodes. Rules are asked in the order of their adding; the first answer counts. */
 export class Network {
   options: NetworkOptions;
+  /** See route(). */
+  secondMs = -1;
   readonly #rules = new Set<Rule>();
   readonly #random: Prng;
 
@@ -82,28 +84,32 @@ export class Network {
   }
 
   /**
-   * Delays after which copies of this hop arrive: none when it is lost, two when it is duplicated. Every call makes the same
-   * number of draws whatever the rules say, so that a rule does not shift the luck of later hops.
+   * Delay after which a hop arrives, ms, -1 when it is lost; when it arrives twice, `secondMs` says when it does so again, else it is -1. Every call
+   * makes the same number of draws whatever the rules say, so that a rule does not shift the luck of later hops.
    */
-  route(hop: Hop): readonly number[] {
+  route(from: string, to: string, kind: Hop['kind'], lengthBytes: number, nowMs: number): number {
     const { loss, duplication, reordering, mtuBytes } = this.options;
     const random = this.#random;
-    const isPacket = hop.kind === 'packet';
+    const isPacket = kind === 'packet';
     const isLost = random.unit() < loss && isPacket;
     const isDouble = random.unit() < duplication && isPacket;
     const isLate = random.unit() < reordering && isPacket;
-    let delayMs = this.#latencyMs();
-    const secondMs = this.#latencyMs();
-    if (isLate) delayMs += secondMs * REORDER_FACTOR;
-    for (const rule of this.#rules) {
-      const verdict = rule(hop, random);
-      if (verdict === undefined) continue;
-      if (verdict === 'drop') return [];
-      if (verdict === 'pass') return [delayMs];
-      return [verdict.delayMs];
+    let delayMs = this.#latencyMs(random.unit());
+    const second = random.unit();
+    if (isLate) delayMs += this.#latencyMs(second) * REORDER_FACTOR;
+    this.secondMs = -1;
+    if (this.#rules.size > 0) {
+      const hop: Hop = { from, to, kind, lengthBytes, nowMs };
+      for (const rule of this.#rules) {
+        const verdict = rule(hop, random);
+        if (verdict === undefined) continue;
+        if (verdict === 'drop') return -1;
+        return verdict === 'pass' ? delayMs : verdict.delayMs;
+      }
     }
-    if (isLost || (isPacket && hop.lengthBytes > mtuBytes)) return [];
-    return isDouble ? [delayMs, delayMs + secondMs] : [delayMs];
+    if (isLost || (isPacket && lengthBytes > mtuBytes)) return -1;
+    if (isDouble) this.secondMs = delayMs + this.#latencyMs(second);
+    return delayMs;
   }
 
   /** True when the stream that is about to answer breaks half-way. */
@@ -111,9 +117,9 @@ export class Network {
     return this.#random.unit() < this.options.brokenStreams;
   }
 
-  #latencyMs(): number {
+  /** `unit` is the draw. */
+  #latencyMs(unit: number): number {
     const { latency } = this.options;
-    const unit = this.#random.unit();
     switch (latency.kind) {
       case 'fixed':
         return latency.ms;

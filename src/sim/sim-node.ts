@@ -4,9 +4,6 @@ import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import type { Address } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
 
-/** Events kept per node for story(); the oldest are dropped. */
-const EVENTS_MAX = 10_000;
-
 /** A simulated process: an engine, a clock of its own, and what it has been told. */
 export class SimNode {
   readonly name: string;
@@ -17,11 +14,14 @@ export class SimNode {
   life = 0;
   /** While this lies ahead, what arrives waits. */
   pausedUntilMs = 0;
+  /** Agreement's note: as many alive members as nodes are up. */
+  hasRightCount = false;
   /** Engine time of the wake-up that is under way. */
   wakeMs: number | undefined;
   /** What the engine reported in this life. */
   events: GossipEvent[] = [];
   readonly #rate: number;
+  readonly #history: number;
   readonly #make: (life: number) => { engine: GossipEngine; kernels: EngineKernels };
   #bornMs = 0;
   #engine: GossipEngine | undefined;
@@ -31,11 +31,13 @@ export class SimNode {
     name: string,
     address: Address,
     rate: number,
+    history: number,
     make: (life: number) => { engine: GossipEngine; kernels: EngineKernels },
   ) {
     this.name = name;
     this.address = address;
     this.#rate = rate;
+    this.#history = history;
     this.#make = make;
   }
 
@@ -80,7 +82,8 @@ export class SimNode {
   }
 
   note(event: GossipEvent): void {
-    if (this.events.length >= EVENTS_MAX) this.events.splice(0, EVENTS_MAX >> 1);
+    if (this.#history === 0) return;
+    if (this.events.length >= this.#history) this.events.splice(0, (this.#history + 1) >> 1);
     this.events.push(event);
   }
 

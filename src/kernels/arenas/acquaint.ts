@@ -1,0 +1,67 @@
+import { type EngineKernels, type Interner, STATUS } from '../contract.ts';
+import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../layout.ts';
+import { grownMemberTableArena } from './member-table.ts';
+
+/**
+ * Makes every one of these tables hold the local members of all the others for alive, as if each had merged a state with all of them: the start of a
+ * simulation. Each table holds nobody but its own member yet. Tables that share an interner get one image, written once and copied, so ten thousand tables of
+ * ten thousand rows take seconds.
+ */
+export function acquaint(all: readonly EngineKernels[]): void {
+  const groups = new Map<Interner, EngineKernels[]>();
+  for (const kernels of all) groups.set(kernels.names, [...(groups.get(kernels.names) ?? []), kernels]);
+  if (groups.size !== 1) throw new Error('hearsay: acquaint() works on tables that share their interners');
+  for (const group of groups.values()) acquaintGroup(group);
+}
+
+function acquaintGroup(group: readonly EngineKernels[]): void {
+  const first = group[0];
+  if (first === undefined) return;
+  const { names, profiles } = first;
+  const count = group.length;
+  const rows = new Uint8Array(count * ROW.stride);
+  const words = new Uint32Array(rows.buffer);
+  group.forEach(({ table }, i) => {
+    const at = table.rowsOffset + ((table.u32[TABLE.selfSlot >>> 2] as number) - 1) * ROW.stride;
+    rows.set(table.u8.subarray(at, at + ROW.stride), i * ROW.stride);
+    rows[i * ROW.stride + ROW.flags] = 0;
+    words[(i * ROW.stride + ROW.orderIndex) >>> 2] = i;
+  });
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  const slotOf = new Uint32Array(names.capacity + 1);
+  for (let slot = 0; slot < count; slot++) slotOf[words[(slot * ROW.stride + ROW.nameId) >>> 2] as number] = slot + 1;
+  for (const [i, { table, queue }] of group.entries()) {
+    // That it is alive is no news any more.
+    queue.invalidate(words[(i * ROW.stride + ROW.nameId) >>> 2] as number);
+    const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
+    if (count > table.capacity || nameCapacity >= (table.u32[TABLE.nameCapacity >>> 2] as number)) {
+      const capacity = Math.max(table.capacity, count);
+      table.rehome(grownMemberTableArena(table.arena, { capacity, nameCapacity }));
+    }
+    const { u8, u32, rowsOffset, orderOffset, slotOfOffset } = table;
+    u8.set(rows, rowsOffset);
+    u8[rowsOffset + i * ROW.stride + ROW.flags] = ROW_FLAG.self;
+    u32.set(order, orderOffset >>> 2);
+    u32.set(slotOf, slotOfOffset >>> 2);
+    u32[HEADER.live >>> 2] = count;
+    u32[TABLE.rowTop >>> 2] = count;
+    u32[TABLE.aliveCount >>> 2] = count;
+    u32[TABLE.selfSlot >>> 2] = i + 1;
+    // The walk begins at its end, where the list is shuffled: every node probes in an order of its own.
+    u32[TABLE.probeIndex >>> 2] = count;
+    u32[HEADER.changeCount >>> 2] = (u32[HEADER.changeCount >>> 2] as number) + 1;
+  }
+  for (let i = 0; i < count; i++) {
+    if (rows[i * ROW.stride + ROW.status] !== STATUS.alive)
+      throw new Error('hearsay: acquaint() takes members that are alive');
+    addReferences(names, words[(i * ROW.stride + ROW.nameId) >>> 2] as number, count - 1);
+    addReferences(profiles, words[(i * ROW.stride + ROW.profileId) >>> 2] as number, count - 1);
+  }
+}
+
+/** Each table that refers to a string counts. */
+function addReferences({ u32 }: Interner, id: number, more: number): void {
+  const entries = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;
+  const at = (entries + (id - 1) * INTERNER_ENTRY.stride + INTERNER_ENTRY.refs) >>> 2;
+  u32[at] = (u32[at] as number) + more;
+}
