@@ -17,7 +17,7 @@ export interface StateEntry {
   readonly key: Uint8Array;
   /** Who wrote it: name and generation of a node in one text, at most WRITER_BYTES_MAX bytes of UTF-8. */
   readonly writer: string;
-  /** Position among the writes of this writer, from 1 up, an integer below 2^53. No two writes of a writer share one. */
+  /** Position among the writes of this writer, from 1 up, an integer below 2^52. No two writes of a writer share one. */
   readonly sequence: number;
   /** Hybrid logical clock: milliseconds, an integer below 2^48, and the counter within one, below 2^16. */
   readonly timeMs: number;

@@ -1,0 +1,175 @@
+// Every strategy: any two stores become the same, whatever is lost, doubled, cut or written meanwhile.
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { RegisterStore } from '../../../bench/state/register-store.ts';
+import type { Strategy } from '../../../src/state/reconcile/port.ts';
+import { MERKLE, RANGE } from '../../../src/state/reconcile/strategies.ts';
+import { bytes, converse, randomPair, randomWrite } from './pair.ts';
+
+/** Those that find every difference by themselves. */
+const WHOLE: readonly Strategy[] = [RANGE, MERKLE];
+
+describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$name', ({ strategy }) => {
+  it('makes any two stores the same, and lets both cover what either did', () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.integer({ min: 0, max: 400 }),
+        fc.constantFrom(512, 2000, 65_536),
+        (seed, steps, budgetBytes) => {
+          const { a, b } = randomPair(seed, steps);
+          converse(strategy, a, b, { salt: seed >>> 0, budgetBytes });
+          expect(a.dump()).toEqual(b.dump());
+          expect(a.index.size).toBe(b.index.size);
+          // What one covers fills gaps of the other, which lets it cover more: a few turns at most.
+          for (let i = 0; i < 5 && a.log.sum.low !== b.log.sum.low; i++)
+            converse(strategy, a, b, { salt: 7, budgetBytes });
+          expect(a.log.sum).toEqual(b.log.sum);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('keeps to its budget but for single records that are larger', () => {
+    const { a, b } = randomPair(5, 2000);
+    a.write(bytes('large'), new Uint8Array(5000), 9000);
+    const { largest } = converse(strategy, a, b, { salt: 1, budgetBytes: 1200 });
+    expect(a.dump()).toEqual(b.dump());
+    expect(largest).toBeGreaterThan(5000);
+    expect(largest).toBeLessThan(5000 + 1200 + (strategy === MERKLE ? 8500 : 0));
+  });
+
+  it('ends with stores that are equal after all when both are written during the conversation', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 300 }), (seed, steps) => {
+        const { a, b, prng } = randomPair(seed, steps);
+        let now = 1000;
+        converse(strategy, a, b, { salt: seed >>> 0, budgetBytes: 600 }, () => {
+          if (now > 1100) return;
+          for (const store of [a, b]) if (prng.below(2) === 0) randomWrite(store, prng, now++);
+        });
+        converse(strategy, b, a, { salt: 3 });
+        expect(a.dump()).toEqual(b.dump());
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('takes what arrived of a conversation that broke off, refuses doubled and late messages, and is done the next time', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 300 }), (seed, steps) => {
+        const { a, b, prng } = randomPair(seed, steps);
+        for (let attempt = 0; attempt < 30; attempt++) {
+          const sides = [
+            strategy.converse(b, { salt: attempt, budgetBytes: 600 }),
+            strategy.converse(a, { salt: attempt, budgetBytes: 600 }),
+          ] as const;
+          let message: Uint8Array | undefined = sides[1].begin(0);
+          const earlier: Uint8Array[] = [];
+          for (let i = 0; message !== undefined && prng.below(12) > 0; i++) {
+            earlier.push(message);
+            const side = sides[i % 2] as (typeof sides)[0];
+            const turn = side.receive(0, message);
+            expect(turn.refused).toBeUndefined();
+            if (prng.below(10) === 0) {
+              // Doubled or late: refused, and that conversation is over.
+              const again = earlier[prng.below(earlier.length)] as Uint8Array;
+              const before = [a.dump(), b.dump()];
+              expect(side.receive(0, again).refused).toBe('outOfTurn');
+              expect([a.dump(), b.dump()]).toEqual(before);
+              break;
+            }
+            message = turn.reply;
+          }
+        }
+        converse(strategy, a, b, { salt: 99 });
+        expect(a.dump()).toEqual(b.dump());
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('refuses a message that was cut or changed, whole, or takes it as what it then says; never throws', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 2, max: 200 }), (seed, steps) => {
+        const { a, b, prng } = randomPair(seed, steps);
+        const opener = strategy.converse(a, { salt: 1 });
+        const acceptor = strategy.converse(b, { salt: 1 });
+        let message: Uint8Array | undefined = opener.begin(0);
+        for (let i = 0; message !== undefined; i++) {
+          const store = i % 2 === 0 ? b : a;
+          const length = prng.below(message.length);
+          const cut = message.subarray(0, length);
+          const before = store.dump();
+          expect(strategy.converse(store, { salt: 1 }).receive(0, cut).refused).toBeDefined();
+          expect(store.dump()).toEqual(before);
+          const turn = (i % 2 === 0 ? acceptor : opener).receive(0, message);
+          message = turn.reply;
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('says next to nothing when there is nothing to say', () => {
+    const { a, b } = randomPair(3, 200);
+    converse(strategy, a, b, { salt: 1 });
+    converse(strategy, b, a, { salt: 2 });
+    const { messages, opener, acceptor } = converse(strategy, a, b, { salt: 3 });
+    expect(messages).toBe(2);
+    expect(acceptor.stats.bytesSent).toBeLessThan(60);
+    expect(opener.stats.entriesSent + acceptor.stats.entriesSent).toBe(0);
+  });
+
+  it('does not talk to a store that hashes with another key', () => {
+    const a = new RegisterStore('a');
+    const b = new RegisterStore('b', Uint32Array.of(1, 1, 1, 1));
+    a.write(bytes('k'), bytes('v'), 1);
+    const opening = strategy.converse(a, { salt: 1 }).begin(0);
+    expect(strategy.converse(b, { salt: 1 }).receive(0, opening).refused).toBe('keyMismatch');
+  });
+
+  it('fills an empty store, from either side', () => {
+    for (const isOpenerEmpty of [true, false]) {
+      const full = new RegisterStore('full');
+      const empty = new RegisterStore('empty');
+      for (let i = 0; i < 3000; i++) full.write(bytes(`key ${i}`), bytes(`value ${i}`), i);
+      const pair = isOpenerEmpty ? ([empty, full] as const) : ([full, empty] as const);
+      converse(strategy, ...pair, { salt: 1, budgetBytes: 4096 });
+      expect(empty.dump()).toEqual(full.dump());
+      expect(empty.log.version('full')?.max).toBe(3000);
+    }
+  });
+
+  it('does not bring back what was deleted and whose tombstone is collected', () => {
+    const a = new RegisterStore('a');
+    const b = new RegisterStore('b');
+    const old = a.write(bytes('k'), bytes('v'), 1);
+    b.apply(1, [old], []);
+    // b sleeps; a deletes, everybody else has seen it, a collects.
+    a.write(bytes('k'), bytes(''), 2, 1);
+    a.collect(bytes('k'));
+    b.write(bytes('other'), bytes('w'), 3);
+    converse(strategy, b, a, { salt: 1 });
+    expect(a.get(bytes('k'))).toBeUndefined();
+    expect(b.get(bytes('k'))).toBeUndefined();
+    expect(a.dump()).toEqual(b.dump());
+  });
+});
+
+test('ten differences among 100,000 records take at most 8 KiB and 4 round trips', () => {
+  const a = new RegisterStore('a');
+  const b = new RegisterStore('b');
+  const source = new RegisterStore('source');
+  for (let i = 0; i < 100_000; i++) {
+    const entry = source.write(bytes(`key-${i}`), bytes(`value of ${i}`), i);
+    for (const store of [a, b]) store.apply(i, [entry], []);
+  }
+  for (let i = 0; i < 10; i++)
+    (i % 2 === 0 ? a : b).write(bytes(`key-${i * 9973}`), bytes(`new value of ${i}`), 200_000 + i);
+  const { messages, bytes: total } = converse(RANGE, a, b, { salt: 1 });
+  expect(a.dump()).toEqual(b.dump());
+  expect(total).toBeLessThanOrEqual(8192);
+  expect(messages).toBeLessThanOrEqual(8);
+});
