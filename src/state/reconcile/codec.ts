@@ -184,10 +184,18 @@ export class EntryWriter {
     this.#timeMs = timeMs;
   }
 
-  version({ writer, max, gc }: WriterVersion): void {
+  /** With its runs, as many as are asked for. */
+  version({ writer, max, gc, ahead }: WriterVersion, runs = 0): void {
     this.writer(writer);
     this.#out.varint(max);
     this.#out.varint(gc);
+    const numbers = Math.min(ahead.length, 2 * runs);
+    this.#out.varint(numbers >>> 1);
+    let last = max;
+    for (let i = 0; i < numbers; i++) {
+      this.#out.varint((ahead[i] as number) - last);
+      last = ahead[i] as number;
+    }
   }
 
   cover({ writer, from, to }: Cover): void {
@@ -214,7 +222,8 @@ export class EntryWriter {
 
 /** The least that an entry, a version and a cover take. */
 export const ENTRY_BYTES_MIN = 8;
-export const VERSION_BYTES_MIN = 3;
+export const VERSION_BYTES_MIN = 4;
+const COVER_BYTES_MIN = 3;
 
 /** The other half of EntryWriter. Keys and values are views of the message. */
 export class EntryReader {
@@ -240,14 +249,24 @@ export class EntryReader {
     for (let left = this.#in.count(VERSION_BYTES_MIN); left > 0 && this.#in.refused === undefined; left--) {
       const { name } = this.writer();
       const max = this.#in.varint();
-      versions.push({ writer: name, max, gc: this.#in.varint(max) });
+      const gc = this.#in.varint(max);
+      const ahead: number[] = [];
+      let last = max;
+      for (let runs = this.#in.count(2); runs > 0 && this.#in.refused === undefined; runs--) {
+        // Apart from what is before it: otherwise it would be no run of its own.
+        const first = last + this.#in.varint(Number.MAX_SAFE_INTEGER - last);
+        if (first < last + 2) this.#in.fail(REFUSED.malformed);
+        last = first + this.#in.varint(Number.MAX_SAFE_INTEGER - first);
+        ahead.push(first, last);
+      }
+      versions.push({ writer: name, max, gc, ahead });
     }
     return versions;
   }
 
   covers(): Cover[] {
     const covers: Cover[] = [];
-    for (let left = this.#in.count(VERSION_BYTES_MIN); left > 0 && this.#in.refused === undefined; left--) {
+    for (let left = this.#in.count(COVER_BYTES_MIN); left > 0 && this.#in.refused === undefined; left--) {
       const { name } = this.writer();
       const from = this.#in.varint();
       covers.push({ writer: name, from, to: from + this.#in.varint(Number.MAX_SAFE_INTEGER - from) });

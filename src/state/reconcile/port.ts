@@ -41,6 +41,8 @@ export interface WriterVersion {
   readonly writer: string;
   readonly max: number;
   readonly gc: number;
+  /** Runs [first, last] above max that are covered too, as pairs, ascending and apart: rumors that came before others. Not all need be known. */
+  readonly ahead: readonly number[];
 }
 
 /** "With these entries you have everything that I hold of `writer` after `from` up to `to`": its receiver's coverage grows if it reached `from`. */
@@ -69,6 +71,8 @@ export interface ApplyResult {
 export interface ReconcileStore {
   readonly index: HashIndexView;
   readonly log: WriterLogView;
+  /** Records by when they were news here; peel-back and checksum-first want it. */
+  readonly recent?: RecentView;
   /** The record in a slot that one of the indexes named. */
   read(slot: number): StateEntry;
   /** Takes what is newer. Entries first, covers afterwards. Never throws for what came from the network. */
@@ -110,6 +114,15 @@ export interface WriterLogView {
   countAfter(writer: string, after: number): number;
   /** Calls `visit` with the records of this writer above `after` in ascending order until it returns false. */
   visitAfter(writer: string, after: number, visit: (sequence: number, slot: number) => boolean): void;
+}
+
+/** Slots by when they were news here. */
+export interface RecentView {
+  readonly length: number;
+  /** Stamp of the newest change; the next one is larger. */
+  readonly stamp: number;
+  /** Newest first, those with a stamp below `before` only, until `visit` returns false. */
+  visitBefore(before: number, visit: (slot: number, stamp: number) => boolean): void;
 }
 
 /** Why a message was refused, whole; counted under these names. */
@@ -154,6 +167,8 @@ export interface ConversationStats {
  */
 export interface Conversation {
   readonly stats: ConversationStats;
+  /** True when this side knows that the two may still differ in what this strategy does not find; then one that compares everything is due. */
+  readonly needsFull: boolean;
   /** The opening message; only on the side that opens. */
   begin(nowMs: number): Uint8Array;
   receive(nowMs: number, message: Uint8Array): Turn;

@@ -1,4 +1,5 @@
 import { entryBytesMax } from './codec.ts';
+import { coversOf } from './coverage.ts';
 import { shortId, shortSum } from './hashes.ts';
 import {
   type Conversation,
@@ -43,12 +44,15 @@ export interface RangePlan {
 }
 
 export const BUDGET_BYTES_DEFAULT = 65_536;
-const BUDGET_BYTES_MIN = 512;
+export const BUDGET_BYTES_MIN = 512;
 /** Records in one message, at most: what a receiver takes in about two milliseconds. */
-const ENTRIES_MAX = 512;
+export const ENTRIES_MAX = 512;
 /** Versions in one message, in bytes, at most. Who is left out comes next time. */
 const VERSIONS_BYTES_MAX = 2048;
 const VERSION_BYTES = 24;
+const RUN_BYTES = 6;
+/** Runs ahead of a writer in one message, at most. */
+const RUNS_MAX = 16;
 /** Things to do, at most; depth first, a few thousand are many. What does not fit is found again next time. */
 const TASKS_MAX = 131_072;
 /** A range that is sent whole is cut until no more records than this are visited at once. */
@@ -76,6 +80,7 @@ type Task =
  */
 export class RangeConversation implements Conversation {
   readonly stats: ConversationStats = newStats();
+  readonly needsFull = false;
   readonly #store: ReconcileStore;
   readonly #plan: RangePlan;
   readonly #salt: number;
@@ -149,11 +154,7 @@ export class RangeConversation implements Conversation {
     }
     // Whoever holds the same as we do covers for us what they cover.
     if (versions.length > 0 && roots && this.#isEqual(roots.records)) {
-      store.apply(
-        nowMs,
-        [],
-        versions.map(({ writer, max }) => ({ writer, from: 0, to: max })),
-      );
+      store.apply(nowMs, [], versions.flatMap(coversOf));
     }
   }
 
@@ -364,7 +365,7 @@ export class RangeConversation implements Conversation {
     versions: readonly WriterVersion[],
   ): Uint8Array {
     const { keyId } = this.#store.index;
-    const message = draft.encode(this.#plan.id, { flags, step, keyId }, roots, versions);
+    const message = draft.encode(this.#plan.id, { flags, step, keyId }, roots, versions, RUNS_MAX);
     this.stats.messagesSent++;
     this.stats.bytesSent += message.length;
     return message;
@@ -385,10 +386,10 @@ export class RangeConversation implements Conversation {
   #versions(): WriterVersion[] {
     const { log } = this.#store;
     const chosen: WriterVersion[] = [];
-    let room = Math.min(VERSIONS_BYTES_MAX, this.#budgetBytes >> 2);
+    let room = Math.min(VERSIONS_BYTES_MAX, this.#budgetBytes >> 1);
     const take = (version: WriterVersion | undefined): void => {
-      if (version === undefined || version.max === 0 || room < 0) return;
-      room -= VERSION_BYTES + version.writer.length;
+      if (version === undefined || room < 0 || version.max + version.ahead.length === 0) return;
+      room -= VERSION_BYTES + version.writer.length + RUN_BYTES * Math.min(RUNS_MAX, version.ahead.length >>> 1);
       chosen.push(version);
     };
     for (const writer of this.#touched) {
@@ -403,7 +404,7 @@ export class RangeConversation implements Conversation {
 
 const WHOLE: Range = { prefix: 0, depth: 0 };
 
-function isSame(a: RangeSum, b: RangeSum): boolean {
+export function isSame(a: RangeSum, b: RangeSum): boolean {
   return a.count === b.count && a.low === b.low && a.high === b.high;
 }
 

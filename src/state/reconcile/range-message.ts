@@ -132,6 +132,7 @@ export class RangeDraft {
     { flags, step, keyId }: { readonly flags: number; readonly step: number; readonly keyId: number },
     roots: Roots | undefined,
     versions: readonly WriterVersion[],
+    runsMax: number,
   ): Uint8Array {
     const out = new MessageWriter(this.length + 128);
     out.byte(strategy);
@@ -140,15 +141,12 @@ export class RangeDraft {
     out.varint(step);
     out.word(keyId);
     if (roots) {
-      for (const { count, low, high } of [roots.records, roots.versions]) {
-        out.varint(count);
-        out.word(low);
-        out.word(high);
-      }
+      writeSum(out, roots.records);
+      writeSum(out, roots.versions);
     }
     out.varint(this.entries);
     this.#body.varint(versions.length);
-    for (const version of versions) this.#entries.version(version);
+    for (const version of versions) this.#entries.version(version, runsMax);
     this.#body.varint(this.obsolete.length);
     for (const { writer, sequence } of this.obsolete) {
       const known = this.#entries.writer(writer);
@@ -240,7 +238,13 @@ export function decodeRange(
   return { flags, step, keyId, roots, entries, versions, obsolete, pulls, sums, lists, wants };
 }
 
-function readSum(input: MessageReader): RangeSum {
+export function writeSum(out: MessageWriter, { count, low, high }: RangeSum): void {
+  out.varint(count);
+  out.word(low);
+  out.word(high);
+}
+
+export function readSum(input: MessageReader): RangeSum {
   return { count: input.varint(), low: input.word(), high: input.word() };
 }
 

@@ -1,5 +1,8 @@
+import { ChecksumFirstConversation } from './checksum-first.ts';
+import { PeelBackConversation } from './peel-back.ts';
 import type { Strategy } from './port.ts';
 import { type RangePlan, rangeStrategy } from './range-conversation.ts';
+import { ScuttlebuttConversation } from './scuttlebutt.ts';
 
 /** First bytes of messages. Append only: never renumber. */
 export const STRATEGY_ID = { range: 1, merkle: 2, scuttlebutt: 3, peelBack: 4, checksumFirst: 5 } as const;
@@ -33,3 +36,31 @@ export const MERKLE_PLAN: RangePlan = {
 
 export const RANGE: Strategy = rangeStrategy(RANGE_PLAN);
 export const MERKLE: Strategy = rangeStrategy(MERKLE_PLAN);
+/** Does not find everything: see ScuttlebuttConversation. */
+export const SCUTTLEBUTT: Strategy = {
+  name: 'scuttlebutt',
+  id: STRATEGY_ID.scuttlebutt,
+  converse: (store, options) => new ScuttlebuttConversation(store, { ...options, id: STRATEGY_ID.scuttlebutt }),
+};
+
+/** Needs a store with a list of what is recent. */
+export const PEEL_BACK: Strategy = {
+  name: 'peel-back',
+  id: STRATEGY_ID.peelBack,
+  converse: (store, options) => new PeelBackConversation(store, { ...options, id: STRATEGY_ID.peelBack }),
+};
+
+/** The default: chosen by measurement, see docs/reconciliation.md. */
+export const CHECKSUM_FIRST: Strategy = {
+  name: 'checksum-first',
+  id: STRATEGY_ID.checksumFirst,
+  converse: (store, options) =>
+    new ChecksumFirstConversation(store, options, {
+      id: STRATEGY_ID.checksumFirst,
+      versions: SCUTTLEBUTT,
+      full: RANGE,
+      writersMax: 256,
+    }),
+};
+
+export const STRATEGIES: readonly Strategy[] = [CHECKSUM_FIRST, RANGE, MERKLE, SCUTTLEBUTT, PEEL_BACK];

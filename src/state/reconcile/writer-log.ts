@@ -3,12 +3,12 @@ import type { RangeSum, WriterLogView, WriterVersion } from './port.ts';
 import { SequenceList } from './sequence-list.ts';
 
 /** Runs of sequences that came before the ones below them; more are not remembered, which costs a repetition and nothing else. */
-const AHEAD_MAX = 32;
+export const AHEAD_MAX = 256;
 
 interface Writer {
   readonly list: SequenceList;
   version: WriterVersion;
-  /** Runs [from, to] above max that are covered too, ascending, apart from each other: pairs. */
+  /** What version.ahead shows. */
   readonly ahead: number[];
 }
 
@@ -65,10 +65,7 @@ export class WriterLog implements WriterLogView {
     const known = this.#writers.get(writer);
     if (!known) return false;
     if (sequence <= known.version.max) return true;
-    for (let i = 0; i < known.ahead.length; i += 2) {
-      if (sequence >= (known.ahead[i] as number) && sequence <= (known.ahead[i + 1] as number)) return true;
-    }
-    return false;
+    return sequence >= (known.ahead[runAt(known.ahead, sequence)] ?? Infinity);
   }
 
   /** Everything of `writer` after `from` up to `to` is covered. A single write is cover(writer, sequence - 1, sequence). */
@@ -78,8 +75,8 @@ export class WriterLog implements WriterLogView {
     if (to <= version.max || to <= from) return;
     let first = from + 1;
     let last = to;
-    let at = 0;
-    while (at < ahead.length && (ahead[at + 1] as number) < first - 1) at += 2;
+    // Runs that end before this one begins stay; those that touch it become one with it.
+    const at = runAt(ahead, first - 1);
     let end = at;
     for (; end < ahead.length && (ahead[end] as number) <= last + 1; end += 2) {
       first = Math.min(first, ahead[end] as number);
@@ -92,7 +89,7 @@ export class WriterLog implements WriterLogView {
       ahead.splice(0, 2);
     }
     ahead.length = Math.min(ahead.length, 2 * AHEAD_MAX);
-    if (max > version.max) this.#become(writer, { writer: name, max, gc: version.gc });
+    if (max > version.max) this.#become(writer, { ...version, max });
   }
 
   /** Tombstones of `writer` up to `gc` may have been collected here. Never goes back. */
@@ -100,7 +97,7 @@ export class WriterLog implements WriterLogView {
     // Whoever lets tombstones go has seen them.
     this.cover(name, 0, gc);
     const writer = this.#writer(name);
-    if (gc > writer.version.gc) this.#become(writer, { writer: name, max: writer.version.max, gc });
+    if (gc > writer.version.gc) this.#become(writer, { ...writer.version, gc });
   }
 
   /** Forgets a writer without records; false when it has some. Whatever it wrote would be news again. */
@@ -115,7 +112,8 @@ export class WriterLog implements WriterLogView {
   #writer(name: string): Writer {
     const known = this.#writers.get(name);
     if (known) return known;
-    const writer: Writer = { list: new SequenceList(), version: { writer: name, max: 0, gc: 0 }, ahead: [] };
+    const ahead: number[] = [];
+    const writer: Writer = { list: new SequenceList(), version: { writer: name, max: 0, gc: 0, ahead }, ahead };
     this.#writers.set(name, writer);
     this.#count(writer.version, 1);
     return writer;
@@ -137,4 +135,16 @@ export class WriterLog implements WriterLogView {
     sum.high = (sum.high + sign * this.#hash.high + Math.floor(low / 4294967296)) >>> 0;
     sum.low = low >>> 0;
   }
+}
+
+/** Index of the first run that does not end before `sequence`. */
+function runAt(ahead: readonly number[], sequence: number): number {
+  let low = 0;
+  let high = ahead.length >>> 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ahead[2 * middle + 1] as number) < sequence) low = middle + 1;
+    else high = middle;
+  }
+  return 2 * low;
 }

@@ -1,0 +1,178 @@
+import { FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
+import {
+  type Conversation,
+  type ConversationOptions,
+  type ConversationStats,
+  type RangeSum,
+  REFUSED,
+  type ReconcileStore,
+  type Refused,
+  type Strategy,
+  type Turn,
+} from './port.ts';
+import { isSame, newStats } from './range-conversation.ts';
+import { readSum, writeSum } from './range-message.ts';
+
+const FLAG = {
+  /** The sums agree: the conversation is over. */
+  equal: 1,
+  /** Versions were compared already: what still differs is for the full comparison. */
+  afterVersions: 2,
+} as const;
+const FLAGS_ALL = 3;
+
+export interface ChecksumFirstPlan {
+  readonly id: number;
+  /** Compares what is covered: cheap, but does not find everything. */
+  readonly versions: Strategy;
+  /** Compares everything. */
+  readonly full: Strategy;
+  /** With more writers than this on either side, digests cost more than comparing everything. */
+  readonly writersMax: number;
+}
+
+interface Checksums {
+  readonly flags: number;
+  readonly keyId: number;
+  readonly records: RangeSum;
+  readonly versions: RangeSum;
+}
+
+/**
+ * What a map uses by default: checksums first, so that two stores that agree pay two short messages (Demers et al. 1987, §1.4), then what fits the
+ * difference:
+ *
+ *   opener     sums of records and of versions
+ *   acceptor   "equal"; or opens a stage: versions when those differ and writers are few, else the full comparison
+ *   ...        the stage runs
+ *   whoever ended a stage of versions sends sums again; "equal" ends it, otherwise the other opens the full comparison
+ *
+ * The first byte of a message says whose it is.
+ */
+export class ChecksumFirstConversation implements Conversation {
+  readonly #store: ReconcileStore;
+  readonly #options: ConversationOptions;
+  readonly #plan: ChecksumFirstPlan;
+  readonly #own: ConversationStats = newStats();
+  readonly #stages = new Map<number, Conversation>();
+  /** Sums that we sent and that were not answered yet. */
+  #isWaiting = false;
+  #isOver = false;
+  #hasBegun = false;
+
+  constructor(store: ReconcileStore, options: ConversationOptions, plan: ChecksumFirstPlan) {
+    this.#store = store;
+    this.#options = options;
+    this.#plan = plan;
+  }
+
+  get stats(): ConversationStats {
+    const total = { ...this.#own };
+    for (const { stats } of this.#stages.values()) {
+      for (const name of Object.keys(total) as (keyof ConversationStats)[]) total[name] += stats[name];
+    }
+    return total;
+  }
+
+  get needsFull(): boolean {
+    return false;
+  }
+
+  begin(_nowMs: number): Uint8Array {
+    this.#hasBegun = true;
+    return this.#checksums(0);
+  }
+
+  receive(nowMs: number, bytes: Uint8Array): Turn {
+    if (this.#isOver) return this.#refuse(REFUSED.outOfTurn);
+    const { id, versions, full } = this.#plan;
+    if (bytes[0] === id) return this.#compare(nowMs, bytes);
+    if (bytes[0] !== versions.id && bytes[0] !== full.id) return this.#refuse(REFUSED.unknown);
+    if (!this.#hasBegun) return this.#refuse(REFUSED.outOfTurn);
+    this.#isWaiting = false;
+    const isVersions = bytes[0] === versions.id;
+    const turn = this.#stage(isVersions ? versions : full).receive(nowMs, bytes);
+    if (turn.refused !== undefined) return this.#refuse(turn.refused);
+    if (turn.reply !== undefined) return { ...turn, isDone: turn.isDone && !isVersions };
+    if (isVersions) return { reply: this.#checksums(FLAG.afterVersions), isDone: false, refused: undefined };
+    this.#isOver = true;
+    return turn;
+  }
+
+  #compare(nowMs: number, bytes: Uint8Array): Turn {
+    const theirs = decode(this.#plan.id, bytes);
+    if (typeof theirs === 'string') return this.#refuse(theirs);
+    if (theirs.keyId !== this.#store.index.keyId) return this.#refuse(REFUSED.keyMismatch);
+    const { versions, full, writersMax } = this.#plan;
+    const { log } = this.#store;
+    const isAnswer = (theirs.flags & FLAG.equal) !== 0;
+    const isAfter = (theirs.flags & FLAG.afterVersions) !== 0;
+    // Sums come first and after versions; never twice the same, or two sides could go on for ever.
+    const isInTurn = isAnswer
+      ? this.#isWaiting
+      : isAfter
+        ? this.#stages.has(versions.id) && !this.#stages.has(full.id)
+        : !this.#hasBegun;
+    if (!isInTurn) return this.#refuse(REFUSED.outOfTurn);
+    this.#hasBegun = true;
+    this.#own.messagesReceived++;
+    this.#own.bytesReceived += bytes.length;
+    if (isAnswer) {
+      this.#isOver = true;
+      return { reply: undefined, isDone: true, refused: undefined };
+    }
+    const isCovered = isSame(theirs.versions, log.sum);
+    if (isSame(theirs.records, this.#records()) && (isCovered || isAfter)) {
+      this.#isOver = true;
+      return { reply: this.#checksums(FLAG.equal), isDone: true, refused: undefined };
+    }
+    const isFew = Math.max(log.writers, theirs.versions.count) <= writersMax;
+    const stage = !isAfter && !isCovered && isFew ? versions : full;
+    return { reply: this.#stage(stage).begin(nowMs), isDone: false, refused: undefined };
+  }
+
+  #stage(strategy: Strategy): Conversation {
+    const known = this.#stages.get(strategy.id);
+    if (known) return known;
+    const stage = strategy.converse(this.#store, this.#options);
+    this.#stages.set(strategy.id, stage);
+    return stage;
+  }
+
+  #refuse(refused: Refused): Turn {
+    this.#isOver = true;
+    return { reply: undefined, isDone: false, refused };
+  }
+
+  #checksums(flags: number): Uint8Array {
+    const out = new MessageWriter(64);
+    out.byte(this.#plan.id);
+    out.byte(FORMAT_VERSION);
+    out.byte(flags);
+    out.word(this.#store.index.keyId);
+    writeSum(out, this.#records());
+    writeSum(out, this.#store.log.sum);
+    this.#isWaiting = (flags & FLAG.equal) === 0;
+    this.#own.messagesSent++;
+    this.#own.bytesSent += out.length;
+    return out.take();
+  }
+
+  #records(): RangeSum {
+    const records = { count: 0, low: 0, high: 0 };
+    this.#store.index.sum(0, 0, records);
+    return records;
+  }
+}
+
+function decode(id: number, bytes: Uint8Array): Checksums | Refused {
+  const input = new MessageReader(bytes);
+  if (input.byte() !== id) input.fail(REFUSED.unknown);
+  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
+  const flags = input.byte();
+  if ((flags & ~FLAGS_ALL) !== 0) input.fail(REFUSED.malformed);
+  const keyId = input.word();
+  const records = readSum(input);
+  const versions = readSum(input);
+  return input.isWhole() ? { flags, keyId, records, versions } : (input.refused as Refused);
+}

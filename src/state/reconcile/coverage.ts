@@ -1,0 +1,42 @@
+import type { Cover, WriterVersion } from './port.ts';
+
+/** Parts of a writer's sequences as pairs (from, to]: after `from` up to `to`, ascending and apart. */
+export type Spans = number[];
+
+/** Everything that `mine` covers of a writer and `theirs` does not. Undefined = nothing at all is covered. */
+export function uncovered(mine: WriterVersion | undefined, theirs: WriterVersion | undefined): Spans {
+  const spans: Spans = [];
+  const covered = spansOf(theirs);
+  const own = spansOf(mine);
+  let next = 0;
+  for (let i = 0; i < own.length; i += 2) {
+    let from = own[i] as number;
+    const to = own[i + 1] as number;
+    while (next < covered.length && (covered[next + 1] as number) <= from) next += 2;
+    for (let k = next; k < covered.length && (covered[k] as number) < to; k += 2) {
+      if ((covered[k] as number) > from) spans.push(from, covered[k] as number);
+      from = Math.max(from, covered[k + 1] as number);
+    }
+    if (from < to) spans.push(from, to);
+  }
+  return spans;
+}
+
+/** All of a version as covers. */
+export function coversOf(version: WriterVersion): Cover[] {
+  const spans = spansOf(version);
+  const covers: Cover[] = [];
+  for (let i = 0; i < spans.length; i += 2) {
+    covers.push({ writer: version.writer, from: spans[i] as number, to: spans[i + 1] as number });
+  }
+  return covers;
+}
+
+function spansOf(version: WriterVersion | undefined): Spans {
+  if (!version) return [];
+  const spans: Spans = version.max > 0 ? [0, version.max] : [];
+  for (let i = 0; i < version.ahead.length; i += 2) {
+    spans.push((version.ahead[i] as number) - 1, version.ahead[i + 1] as number);
+  }
+  return spans;
+}
