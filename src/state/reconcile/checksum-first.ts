@@ -55,6 +55,7 @@ export class ChecksumFirstConversation implements Conversation {
   readonly #plan: ChecksumFirstPlan;
   readonly #own: ConversationStats = newStats();
   readonly #stages = new Map<number, Conversation>();
+  #current: Conversation | undefined;
   /** Sums that we sent and that were not answered yet. */
   #isWaiting = false;
   #isOver = false;
@@ -93,10 +94,14 @@ export class ChecksumFirstConversation implements Conversation {
     const isVersions = bytes[0] === versions.id;
     const turn = this.#stage(isVersions ? versions : full).receive(nowMs, bytes);
     if (turn.refused !== undefined) return this.#refuse(turn.refused);
-    if (turn.reply !== undefined) return { ...turn, isDone: turn.isDone && !isVersions };
+    if (turn.reply !== undefined || !turn.isDone) return { ...turn, isDone: turn.isDone && !isVersions };
     if (isVersions) return { reply: this.#checksums(FLAG.afterVersions), isDone: false, refused: undefined };
     this.#isOver = true;
     return turn;
+  }
+
+  next(nowMs: number): Uint8Array | undefined {
+    return this.#current?.next(nowMs);
   }
 
   #compare(nowMs: number, bytes: Uint8Array): Turn {
@@ -133,10 +138,9 @@ export class ChecksumFirstConversation implements Conversation {
 
   #stage(strategy: Strategy): Conversation {
     const known = this.#stages.get(strategy.id);
-    if (known) return known;
-    const stage = strategy.converse(this.#store, this.#options);
-    this.#stages.set(strategy.id, stage);
-    return stage;
+    this.#current = known ?? strategy.converse(this.#store, this.#options);
+    if (!known) this.#stages.set(strategy.id, this.#current);
+    return this.#current;
   }
 
   #refuse(refused: Refused): Turn {

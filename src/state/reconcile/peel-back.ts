@@ -89,6 +89,11 @@ export class PeelBackConversation implements Conversation {
     return this.#answer(message);
   }
 
+  /** Never: each batch is as large as it is because the last one did not suffice. */
+  next(_nowMs: number): undefined {
+    return undefined;
+  }
+
   #problemOf({ step, keyId }: Message): Refused | undefined {
     if (keyId !== this.#store.index.keyId) return REFUSED.keyMismatch;
     return step === this.#step ? undefined : REFUSED.outOfTurn;

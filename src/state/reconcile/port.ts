@@ -162,8 +162,8 @@ export interface ConversationStats {
 }
 
 /**
- * One reconciliation with one peer. Messages alternate: begin() on one side, then receive() on the other, and so on until somebody has no reply. Between
- * messages it holds no positions in the store, so the store may change meanwhile.
+ * One reconciliation with one peer. The sides take turns: begin() on one side, then receive() on the other, its reply and what next() adds, and so on until somebody
+ * has no reply to the last message of a turn. Between messages it holds no positions in the store, so the store may change meanwhile.
  */
 export interface Conversation {
   readonly stats: ConversationStats;
@@ -172,11 +172,21 @@ export interface Conversation {
   /** The opening message; only on the side that opens. */
   begin(nowMs: number): Uint8Array;
   receive(nowMs: number, message: Uint8Array): Turn;
+  /**
+   * After a reply: a further message that goes out behind it without waiting for an answer, undefined when there is none. Must be called until then, but
+   * at the caller's own pace: between two calls it can let its event loop run and its stream drain. So a large transfer is limited by bandwidth and not by round trips.
+   */
+  next(nowMs: number): Uint8Array | undefined;
 }
+
+/** More messages in a row than this are refused. */
+export const WINDOW_MAX = 64;
 
 export interface ConversationOptions {
   /** Bytes of one message, at most. Default 65,536, at least 512. A single record that is larger goes alone, above the budget. */
   readonly budgetBytes?: number;
+  /** Messages in a row without waiting for an answer, at most. Default 16; 1 where messages travel as datagrams. At most WINDOW_MAX. */
+  readonly window?: number;
   /** Different for each conversation, u32: a collision of short fingerprints in one is none in the next. */
   readonly salt: number;
 }

@@ -12,6 +12,7 @@ import {
   type StateEntry,
   type Strategy,
   type Turn,
+  WINDOW_MAX,
   type WriterVersion,
 } from './port.ts';
 import {
@@ -45,8 +46,9 @@ export interface RangePlan {
 
 export const BUDGET_BYTES_DEFAULT = 65_536;
 export const BUDGET_BYTES_MIN = 512;
-/** Records in one message, at most: what a receiver takes in about two milliseconds. */
-export const ENTRIES_MAX = 512;
+/** Records in one message, at most: what a receiver takes in about a millisecond, so that no message keeps its event loop long. */
+export const ENTRIES_MAX = 256;
+export const WINDOW_DEFAULT = 16;
 /** Versions in one message, in bytes, at most. Who is left out comes next time. */
 const VERSIONS_BYTES_MAX = 2048;
 const VERSION_BYTES = 24;
@@ -88,9 +90,16 @@ export class RangeConversation implements Conversation {
   readonly #isQuiet: boolean;
   readonly #tasks: Task[] = [];
   readonly #sum: RangeSum = { count: 0, low: 0, high: 0 };
+  readonly #window: number;
   #isOpener = false;
-  /** Step of the message that may come next. */
+  /** Number of the next message, whoever sends it. */
   #step = 0;
+  /** Messages in a row, theirs or ours. */
+  #row = 0;
+  #isStreaming = false;
+  /** What was gathered for the reply while more of theirs was to come. */
+  #draft: RangeDraft | undefined;
+  #theirRoots: Roots | undefined;
   #isOver = false;
   /** A record did not fit into the message that is being put together. */
   #isFull = false;
@@ -102,15 +111,15 @@ export class RangeConversation implements Conversation {
     this.#plan = plan;
     this.#salt = options.salt;
     this.#budgetBytes = Math.max(BUDGET_BYTES_MIN, options.budgetBytes ?? BUDGET_BYTES_DEFAULT);
+    this.#window = Math.min(WINDOW_MAX, options.window ?? WINDOW_DEFAULT);
     this.#isQuiet = options.isQuiet ?? false;
   }
 
   begin(_nowMs: number): Uint8Array {
     const draft = new RangeDraft();
     this.#isOpener = true;
-    this.#step = 1;
     if (!this.#isQuiet && this.#plan.openBits > 0) this.#open(draft);
-    return this.#send(draft, { flags: 0, step: 0 }, this.#roots(), []);
+    return this.#send(draft, 0, this.#roots(), []);
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
@@ -123,17 +132,32 @@ export class RangeConversation implements Conversation {
     const { stats } = this;
     stats.messagesReceived++;
     stats.bytesReceived += bytes.length;
-    this.#step = message.step + 2;
-    const draft = new RangeDraft();
+    this.#step++;
+    this.#theirRoots = message.roots;
+    const draft = this.#draft ?? new RangeDraft();
     this.#apply(nowMs, message, draft);
     this.#sort(message, draft);
+    this.#row++;
+    if ((message.flags & RANGE_FLAG.stream) !== 0) {
+      this.#draft = draft;
+      return { reply: undefined, isDone: false, refused: undefined };
+    }
+    this.#draft = undefined;
+    this.#row = 0;
     this.#work(draft);
     return this.#answer(message, draft);
   }
 
+  next(_nowMs: number): Uint8Array | undefined {
+    if (!this.#isStreaming) return undefined;
+    const draft = new RangeDraft();
+    this.#work(draft);
+    return this.#say(draft);
+  }
+
   #problemOf({ step, keyId, flags }: RangeMessage): Refused | undefined {
     if (keyId !== this.#store.index.keyId) return REFUSED.keyMismatch;
-    if (step !== this.#step) return REFUSED.outOfTurn;
+    if (step !== this.#step || this.#isStreaming || this.#row >= WINDOW_MAX) return REFUSED.outOfTurn;
     return step === 0 && (flags & RANGE_FLAG.root) === 0 ? REFUSED.malformed : undefined;
   }
 
@@ -328,44 +352,48 @@ export class RangeConversation implements Conversation {
   }
 
   #answer(theirs: RangeMessage, draft: RangeDraft): Turn {
-    const hasMore = this.#tasks.length > 0;
-    const isLast = (theirs.flags & RANGE_FLAG.last) !== 0;
-    const isFinal = !hasMore && !draft.isAsking;
-    const roots = this.#roots();
-    const isCovered = theirs.roots !== undefined && isSame(theirs.roots.versions, roots.versions);
-    const versions = isFinal && theirs.roots && !isCovered ? this.#versions() : [];
-    if (isLast) {
+    if ((theirs.flags & RANGE_FLAG.last) !== 0) {
       this.#isOver = true;
       return { reply: undefined, isDone: true, refused: undefined };
     }
     const isWaitedFor = (theirs.flags & RANGE_FLAG.more) !== 0;
-    const isAnswerDue = hasMore || !draft.isEmpty || isWaitedFor;
-    if (isAnswerDue) {
-      const flags = hasMore ? RANGE_FLAG.more : 0;
-      const reply = this.#send(draft, { flags, step: theirs.step + 1 }, hasMore ? undefined : roots, versions);
-      return { reply, isDone: false, refused: undefined };
+    if (this.#tasks.length > 0 || !draft.isEmpty || isWaitedFor) {
+      return { reply: this.#say(draft), isDone: false, refused: undefined };
     }
     // Nothing left to say or to ask. The opener hears so; whoever answers only says what the other does not cover yet.
-    this.#isOver = true;
+    const roots = this.#roots();
     const isEqual = theirs.roots !== undefined && isSame(theirs.roots.records, roots.records);
-    const isSilent = this.#isOpener && !(isEqual && !isCovered);
-    if (isSilent) return { reply: undefined, isDone: true, refused: undefined };
-    const flags = RANGE_FLAG.last;
+    const isCovered = this.#isCovered(roots);
+    this.#isOver = true;
+    if (this.#isOpener && (isCovered || !isEqual)) return { reply: undefined, isDone: true, refused: undefined };
+    const versions = isCovered ? [] : this.#versions();
     // Equal records, unequal coverage, and they have not told theirs: one more turn, so that both sides end up with both.
     const isOneMore = isEqual && !isCovered && theirs.versions.length === 0 && !this.#isOpener;
     this.#isOver = !isOneMore;
-    const reply = this.#send(draft, { flags: isOneMore ? 0 : flags, step: theirs.step + 1 }, roots, versions);
+    const reply = this.#send(draft, isOneMore ? 0 : RANGE_FLAG.last, roots, versions);
     return { reply, isDone: !isOneMore, refused: undefined };
   }
 
-  #send(
-    draft: RangeDraft,
-    { flags, step }: { readonly flags: number; readonly step: number },
-    roots: Roots | undefined,
-    versions: readonly WriterVersion[],
-  ): Uint8Array {
+  /** A message of what was put together; more may follow it. */
+  #say(draft: RangeDraft): Uint8Array {
+    this.#row++;
+    const hasMore = this.#tasks.length > 0;
+    // Only what carries records is followed by more: sums and lists are better answered first.
+    this.#isStreaming = hasMore && draft.entries > 0 && this.#row < this.#window;
+    if (!this.#isStreaming) this.#row = 0;
+    if (hasMore) return this.#send(draft, this.#isStreaming ? RANGE_FLAG.stream : RANGE_FLAG.more, undefined, []);
+    const roots = this.#roots();
+    return this.#send(draft, 0, roots, draft.isAsking || this.#isCovered(roots) ? [] : this.#versions());
+  }
+
+  /** False when they have said what they cover and it is something else. */
+  #isCovered({ versions }: Roots): boolean {
+    return this.#theirRoots === undefined || isSame(this.#theirRoots.versions, versions);
+  }
+
+  #send(draft: RangeDraft, flags: number, roots: Roots | undefined, versions: readonly WriterVersion[]): Uint8Array {
     const { keyId } = this.#store.index;
-    const message = draft.encode(this.#plan.id, { flags, step, keyId }, roots, versions, RUNS_MAX);
+    const message = draft.encode(this.#plan.id, { flags, step: this.#step++, keyId }, roots, versions, RUNS_MAX);
     this.stats.messagesSent++;
     this.stats.bytesSent += message.length;
     return message;

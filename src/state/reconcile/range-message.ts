@@ -23,8 +23,10 @@ export const RANGE_FLAG = {
   root: 2,
   /** The sender is done: no answer. */
   last: 4,
+  /** Another message follows at once: no answer yet. */
+  stream: 8,
 } as const;
-const FLAGS_ALL = 7;
+const FLAGS_ALL = 15;
 /** Children of one node, as bits, at most. */
 export const SPLIT_BITS_MAX = 12;
 

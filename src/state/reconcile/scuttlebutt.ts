@@ -11,9 +11,10 @@ import {
   type Refused,
   type StateEntry,
   type Turn,
+  WINDOW_MAX,
   type WriterVersion,
 } from './port.ts';
-import { BUDGET_BYTES_DEFAULT, BUDGET_BYTES_MIN, ENTRIES_MAX, newStats } from './range-conversation.ts';
+import { BUDGET_BYTES_DEFAULT, BUDGET_BYTES_MIN, ENTRIES_MAX, newStats, WINDOW_DEFAULT } from './range-conversation.ts';
 
 const FLAG = {
   /** The sender has more to say: answer, with nothing if need be. */
@@ -22,8 +23,10 @@ const FLAG = {
   last: 2,
   /** The digest names all writers of the sender. */
   whole: 4,
+  /** Another message follows at once: no answer yet. */
+  stream: 8,
 } as const;
-const FLAGS_ALL = 7;
+const FLAGS_ALL = 15;
 const HEAD_BYTES = 32;
 /** What a version takes besides the writer's name, and a run, at most. */
 const VERSION_BYTES = 20;
@@ -75,19 +78,24 @@ export class ScuttlebuttConversation implements Conversation {
   readonly #pending = new Map<string, Spans>();
   /** Writers of whom they cover more. */
   readonly #wanted = new Set<string>();
+  readonly #window: number;
+  /** Number of the next message, whoever sends it. */
   #step = 0;
+  /** Messages in a row, theirs or ours. */
+  #row = 0;
+  #isStreaming = false;
   #isOver = false;
 
-  constructor(store: ReconcileStore, { id, salt, budgetBytes, flow }: ScuttlebuttOptions) {
+  constructor(store: ReconcileStore, { id, salt, budgetBytes, window, flow }: ScuttlebuttOptions) {
     this.#store = store;
     this.#id = id;
     this.#salt = salt;
     this.#budgetBytes = Math.max(BUDGET_BYTES_MIN, budgetBytes ?? BUDGET_BYTES_DEFAULT);
+    this.#window = Math.min(WINDOW_MAX, window ?? WINDOW_DEFAULT);
     this.#flow = flow;
   }
 
   begin(_nowMs: number): Uint8Array {
-    this.#step = 1;
     const digest: WriterVersion[] = [];
     const all = [...this.#store.log.versions()];
     let room = this.#budgetBytes - HEAD_BYTES;
@@ -99,27 +107,34 @@ export class ScuttlebuttConversation implements Conversation {
       if (room < 0) break;
       digest.push(version);
     }
-    return this.#encode(digest.length === all.length ? FLAG.whole : 0, 0, digest);
+    return this.#encode(digest.length === all.length ? FLAG.whole : 0, digest);
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
     const message = this.#isOver ? REFUSED.outOfTurn : decode(this.#id, bytes);
     const isString = typeof message === 'string';
-    if (isString || message.step !== this.#step) {
+    if (isString || message.step !== this.#step || this.#isStreaming || this.#row >= WINDOW_MAX) {
       this.#isOver = true;
       return { reply: undefined, isDone: false, refused: isString ? message : REFUSED.outOfTurn };
     }
     const { stats } = this;
     stats.messagesReceived++;
     stats.bytesReceived += bytes.length;
-    this.#step = message.step + 2;
+    this.#step++;
     const { applied, stale, obsolete } = this.#store.apply(nowMs, message.entries, message.covers);
     stats.entriesApplied += applied;
     stats.entriesStale += stale;
     stats.entriesObsolete += obsolete.length;
     if (obsolete.length > 0) this.needsFull = true;
     this.#read(message);
+    this.#row++;
+    if ((message.flags & FLAG.stream) !== 0) return { reply: undefined, isDone: false, refused: undefined };
+    this.#row = 0;
     return this.#answer(message);
+  }
+
+  next(_nowMs: number): Uint8Array | undefined {
+    return this.#isStreaming ? this.#encode(0, []) : undefined;
   }
 
   /** Finds out who lacks what. */
@@ -162,13 +177,15 @@ export class ScuttlebuttConversation implements Conversation {
       digest.push(version);
       this.#wanted.delete(writer);
     }
-    const reply = this.#encode(0, theirs.step + 1, digest);
+    const reply = this.#encode(0, digest);
     this.#isOver = isNothing;
     return { reply, isDone: isNothing, refused: undefined };
   }
 
   /** A message with what fits of what they lack. */
-  #encode(flags: number, step: number, digest: readonly WriterVersion[]): Uint8Array {
+  #encode(flags: number, digest: readonly WriterVersion[]): Uint8Array {
+    const step = this.#step++;
+    this.#row++;
     const body = new MessageWriter();
     const writer = new EntryWriter(body);
     const covers: Cover[] = [];
@@ -181,10 +198,13 @@ export class ScuttlebuttConversation implements Conversation {
     body.varint(digest.length);
     for (const version of digest) writer.version(version, RUNS_MAX);
     const isLast = step === 1 && entries === 0 && covers.length === 0 && digest.length === 0 && !isMore;
+    // A digest is answered first.
+    this.#isStreaming = isMore && digest.length === 0 && step > 0 && this.#row < this.#window;
+    if (!this.#isStreaming) this.#row = 0;
     const out = new MessageWriter(body.length + HEAD_BYTES);
     out.byte(this.#id);
     out.byte(FORMAT_VERSION);
-    out.byte(flags | (isMore ? FLAG.more : 0) | (isLast ? FLAG.last : 0));
+    out.byte(flags | (this.#isStreaming ? FLAG.stream : isMore ? FLAG.more : 0) | (isLast ? FLAG.last : 0));
     out.varint(step);
     out.varint(Math.min(RATE_MAX, Math.round((this.#flow?.desired ?? 0) * RATE_SCALE)));
     out.varint(Math.min(RATE_MAX, Math.round((this.#flow?.allowed ?? 0) * RATE_SCALE)));

@@ -1,17 +1,56 @@
 // Two stores and a conversation between them, driven by hand.
 import { RegisterStore } from '../../../bench/state/register-store.ts';
-import type { Conversation, ConversationOptions, Strategy, Turn } from '../../../src/state/reconcile/port.ts';
+import type { Conversation, ConversationOptions, Strategy } from '../../../src/state/reconcile/port.ts';
 import { Prng } from '../../../src/util/prng.ts';
 
 const MESSAGES_MAX = 100_000;
 
 export interface Outcome {
   readonly messages: number;
+  /** Times that one side spoke. */
+  readonly turns: number;
   readonly bytes: number;
   readonly largest: number;
   readonly opener: Conversation;
   readonly acceptor: Conversation;
-  readonly last: Turn;
+}
+
+/** A message on its way. */
+export interface Delivery {
+  readonly receiver: Conversation;
+  readonly store: RegisterStore;
+  readonly message: Uint8Array;
+}
+
+/** Runs one conversation step by step: yields each message before it is received. */
+export function* deliveries(
+  strategy: Strategy,
+  opener: RegisterStore,
+  acceptor: RegisterStore,
+  options: ConversationOptions,
+): Generator<Delivery, Outcome, void> {
+  const stores = [acceptor, opener] as const;
+  const sides = [strategy.converse(acceptor, options), strategy.converse(opener, options)] as const;
+  let turn: Uint8Array[] = [sides[1].begin(0)];
+  const outcome = { messages: 0, turns: 0, bytes: 0, largest: 0, opener: sides[1], acceptor: sides[0] };
+  for (let side = 0; turn.length > 0; side = 1 - side) {
+    const receiver = sides[side] as Conversation;
+    let reply: Uint8Array | undefined;
+    outcome.turns++;
+    for (const message of turn) {
+      if (outcome.messages++ > MESSAGES_MAX) throw new Error('the conversation does not end');
+      if (reply !== undefined) throw new Error('an answer before the turn was over');
+      outcome.bytes += message.length;
+      outcome.largest = Math.max(outcome.largest, message.length);
+      yield { receiver, store: stores[side] as RegisterStore, message };
+      const result = receiver.receive(0, message);
+      if (result.refused !== undefined) throw new Error(`refused: ${result.refused}`);
+      reply = result.reply;
+    }
+    turn = [];
+    for (let message = reply; message !== undefined; message = receiver.next(0)) turn.push(message);
+  }
+  return outcome;
 }
 
 /** Runs one conversation to its end; `between` runs before each message is received. */
@@ -20,24 +59,14 @@ export function converse(
   opener: RegisterStore,
   acceptor: RegisterStore,
   options: ConversationOptions,
-  between: (message: number) => void = () => {},
+  between: (delivery: Delivery) => void = () => {},
 ): Outcome {
-  const sides = [strategy.converse(acceptor, options), strategy.converse(opener, options)] as const;
-  let message: Uint8Array | undefined = sides[1].begin(0);
-  let bytes = 0;
-  let largest = 0;
-  let last: Turn = { reply: message, isDone: false, refused: undefined };
-  let messages = 0;
-  for (; message !== undefined; messages++) {
-    if (messages > MESSAGES_MAX) throw new Error('the conversation does not end');
-    bytes += message.length;
-    largest = Math.max(largest, message.length);
-    between(messages);
-    last = (sides[messages % 2] as Conversation).receive(0, message);
-    if (last.refused !== undefined) throw new Error(`refused: ${last.refused}`);
-    message = last.reply;
+  const steps = deliveries(strategy, opener, acceptor, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    between(step.value);
   }
-  return { messages, bytes, largest, opener: sides[1], acceptor: sides[0], last };
 }
 
 export function bytes(text: string): Uint8Array {

@@ -5,7 +5,7 @@ import { RegisterStore } from '../../../bench/state/register-store.ts';
 import type { Strategy } from '../../../src/state/reconcile/port.ts';
 import { CHECKSUM_FIRST, MERKLE, PEEL_BACK, RANGE, SCUTTLEBUTT } from '../../../src/state/reconcile/strategies.ts';
 import { Prng } from '../../../src/util/prng.ts';
-import { bytes, converse, randomPair, randomWrite } from './pair.ts';
+import { bytes, converse, deliveries, randomPair, randomWrite } from './pair.ts';
 
 /** Those that find every difference by themselves. */
 const WHOLE: readonly Strategy[] = [CHECKSUM_FIRST, RANGE, MERKLE, PEEL_BACK];
@@ -63,26 +63,19 @@ describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$na
       fc.property(fc.integer(), fc.integer({ min: 1, max: 300 }), (seed, steps) => {
         const { a, b, prng } = randomPair(seed, steps);
         for (let attempt = 0; attempt < 30; attempt++) {
-          const sides = [
-            strategy.converse(b, { salt: attempt, budgetBytes: 600 }),
-            strategy.converse(a, { salt: attempt, budgetBytes: 600 }),
-          ] as const;
-          let message: Uint8Array | undefined = sides[1].begin(0);
           const earlier: Uint8Array[] = [];
-          for (let i = 0; message !== undefined && prng.below(12) > 0; i++) {
-            earlier.push(message);
-            const side = sides[i % 2] as (typeof sides)[0];
-            const turn = side.receive(0, message);
-            expect(turn.refused).toBeUndefined();
-            if (prng.below(10) === 0) {
+          for (const { receiver, message } of deliveries(strategy, a, b, { salt: attempt, budgetBytes: 600 })) {
+            if (prng.below(12) === 0) break;
+            if (earlier.length > 0 && prng.below(10) === 0) {
               // Doubled or late: refused, and that conversation is over.
               const again = earlier[prng.below(earlier.length)] as Uint8Array;
               const before = [a.dump(), b.dump()];
-              expect(side.receive(0, again).refused).toBe('outOfTurn');
+              expect(receiver.receive(0, again).refused).toBe('outOfTurn');
+              expect(receiver.receive(0, message).refused).toBe('outOfTurn');
               expect([a.dump(), b.dump()]).toEqual(before);
               break;
             }
-            message = turn.reply;
+            earlier.push(message);
           }
         }
         converse(strategy, a, b, { salt: 99 });
@@ -92,23 +85,16 @@ describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$na
     );
   });
 
-  it('refuses a message that was cut or changed, whole, or takes it as what it then says; never throws', () => {
+  it('refuses a message that was cut, whole', () => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 2, max: 200 }), (seed, steps) => {
         const { a, b, prng } = randomPair(seed, steps);
-        const opener = strategy.converse(a, { salt: 1 });
-        const acceptor = strategy.converse(b, { salt: 1 });
-        let message: Uint8Array | undefined = opener.begin(0);
-        for (let i = 0; message !== undefined; i++) {
-          const store = i % 2 === 0 ? b : a;
-          const length = prng.below(message.length);
-          const cut = message.subarray(0, length);
+        converse(strategy, a, b, { salt: 1, budgetBytes: 2000 }, ({ store, message }) => {
           const before = store.dump();
+          const cut = message.subarray(0, prng.below(message.length));
           expect(strategy.converse(store, { salt: 1 }).receive(0, cut).refused).toBeDefined();
           expect(store.dump()).toEqual(before);
-          const turn = (i % 2 === 0 ? acceptor : opener).receive(0, message);
-          message = turn.reply;
-        }
+        });
       }),
       { numRuns: 40 },
     );
@@ -142,6 +128,18 @@ describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$na
       expect(empty.dump()).toEqual(full.dump());
       if (strategy !== PEEL_BACK) expect(empty.log.version('full')?.max).toBe(3000);
     }
+  });
+
+  it('sends a large state in rows of messages, so that round trips are few', () => {
+    const [full, empty] = [new RegisterStore('full'), new RegisterStore('empty')];
+    for (let i = 0; i < 3000; i++) full.write(bytes(`key ${i}`), new Uint8Array(50), i);
+    const { messages, turns } = converse(strategy, empty, full, { salt: 1, budgetBytes: 4096 });
+    expect(messages).toBeGreaterThan(50);
+    if (strategy !== PEEL_BACK) expect(turns).toBeLessThan(messages / 4);
+    const again = new RegisterStore('again');
+    const alternating = converse(strategy, again, full, { salt: 1, budgetBytes: 4096, window: 1 });
+    expect(alternating.turns).toBe(alternating.messages);
+    expect(again.dump()).toEqual(full.dump());
   });
 
   it('does not bring back what was deleted and whose tombstone is collected', () => {
@@ -250,8 +248,8 @@ test('ten differences among 100,000 records take at most 8 KiB and 4 round trips
   }
   for (let i = 0; i < 10; i++)
     (i % 2 === 0 ? a : b).write(bytes(`key-${i * 9973}`), bytes(`new value of ${i}`), 200_000 + i);
-  const { messages, bytes: total } = converse(RANGE, a, b, { salt: 1 });
+  const { turns, bytes: total } = converse(RANGE, a, b, { salt: 1 });
   expect(a.dump()).toEqual(b.dump());
   expect(total).toBeLessThanOrEqual(8192);
-  expect(messages).toBeLessThanOrEqual(8);
+  expect(turns).toBeLessThanOrEqual(8);
 });
