@@ -116,7 +116,7 @@ export class ChecksumFirstConversation implements Conversation {
     const isInTurn = isAnswer
       ? this.#isWaiting
       : isAfter
-        ? this.#stages.has(versions.id) && !this.#stages.has(full.id)
+        ? !this.#isWaiting && this.#stages.has(versions.id) && !this.#stages.has(full.id)
         : !this.#hasBegun;
     if (!isInTurn) return this.#refuse(REFUSED.outOfTurn);
     this.#hasBegun = true;

@@ -81,7 +81,7 @@ describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$na
         converse(strategy, a, b, { salt: 99 });
         expect(a.dump()).toEqual(b.dump());
       }),
-      { numRuns: 25 },
+      { numRuns: 25, examples: [[833441956, 4]] },
     );
   });
 
