@@ -7,13 +7,13 @@
 // compares them), as it sends them with EnableCompression false and true. Every member has metadata of its own, which is the worst case for a dictionary.
 // Every exchange is checked: afterwards both sides hold the same table. --write puts the table into docs/benchmarks.md and draws docs/diagrams/delta-bytes.svg.
 // Non-goals: headers of TCP and IP, and how long it takes (bench/versus has the times).
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Simulation } from '../../dist/sim/index.js';
 import { Prng } from '../../dist/util/prng.js';
 import { encodeNodeState, encodePushPullHeader } from '../../dist/wire/messages.js';
+import { commit, writeBetween } from '../../scripts/markers.mjs';
 import { drawDeltaBytes } from './delta-bytes-plot.mjs';
 
 const { values } = parseArgs({ options: { write: { type: 'boolean', default: false }, json: { type: 'string' } } });
@@ -73,8 +73,7 @@ const rows = [
 const source = `bench/cluster/delta-bytes.mjs, seed ${SEED}, commit ${commit()}`;
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ source, members: MEMBERS, rows }, undefined, 1)}\n`);
 if (values.write) {
-  const path = `${root}docs/benchmarks.md`;
-  writeFileSync(path, between(readFileSync(path, 'utf8'), 'delta-bytes', table()));
+  writeBetween('docs/benchmarks.md', 'delta-bytes', table());
   writeFileSync(`${root}docs/diagrams/delta-bytes.svg`, drawDeltaBytes(rows, source));
 }
 
@@ -131,7 +130,7 @@ function table() {
     '',
     `Bytes of both directions together. Source: ${source}.`,
     'Command: `node bench/cluster/delta-bytes.mjs --write`. A full exchange always has two messages.',
-  ].join('\n');
+  ];
 }
 
 function line({ label, delta, full, compressed }) {
@@ -149,16 +148,4 @@ function show(value) {
 
 function hex(prng) {
   return prng.next().toString(16).padStart(8, '0');
-}
-
-function between(document, name, content) {
-  const start = `<!-- ${name}:start -->`;
-  const from = document.indexOf(start);
-  const to = document.indexOf(`<!-- ${name}:end -->`);
-  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md lacks the markers of ${name}`);
-  return `${document.slice(0, from + start.length)}\n\n${content}\n\n${document.slice(to)}`;
-}
-
-function commit() {
-  return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
 }

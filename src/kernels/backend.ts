@@ -99,8 +99,8 @@ export const QUEUE_SIZES = {
 
 /** The same for thousands of engines in one process: a tenth of the memory, grown where an engine needs more. */
 const COMPACT_QUEUE_SIZES = {
-  capacity: 32,
-  heapBytes: 4 * 1024,
+  capacity: 64,
+  heapBytes: 8 * 1024,
   requestCapacity: 16,
   finishedCapacity: 64,
   inBytes: 4 * 1024,

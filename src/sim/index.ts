@@ -1,7 +1,11 @@
 /** hearsay/sim: thousands of real engines in virtual time, from a seed. */
 export { BoundsChecker } from './checkers/bounds.ts';
+export { CalmChecker } from './checkers/calm.ts';
 export { FalsePositiveChecker } from './checkers/false-positives.ts';
 export { IncarnationChecker } from './checkers/incarnations.ts';
+export { OwnershipChecker } from './checkers/ownership.ts';
+export { SuspicionChecker } from './checkers/suspicions.ts';
+export { TombstoneChecker } from './checkers/tombstones.ts';
 export {
   flipFlop,
   type Hop,
@@ -19,3 +23,5 @@ export {
 } from './network.ts';
 export type { SimNode } from './sim-node.ts';
 export { type Checker, type NodeOptions, Simulation, type SimulationOptions } from './simulation.ts';
+export { describeTrial, drawTrial, type Fault, type FaultKind, type TrialParameters } from './trial/parameters.ts';
+export { runTrial, type TrialOptions, type TrialReport } from './trial/trial.ts';

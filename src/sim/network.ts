@@ -27,6 +27,10 @@ export interface NetworkOptions {
   readonly mtuBytes: number;
   /** Streams that break half-way, share. Default 0. */
   readonly brokenStreams: number;
+  /** What a node can send, bytes per ms; packets wait for those before them. 0 = without limit, the default. */
+  readonly bandwidth: number;
+  /** Bytes that wait in front of a node's link, with `bandwidth`; a packet that finds more is lost. Default 262,144. */
+  readonly queueBytes: number;
 }
 
 export const NETWORK_DEFAULTS: NetworkOptions = {
@@ -36,7 +40,12 @@ export const NETWORK_DEFAULTS: NetworkOptions = {
   reordering: 0,
   mtuBytes: 65507,
   brokenStreams: 0,
+  bandwidth: 0,
+  queueBytes: 262_144,
 };
+
+/** IP and UDP headers, which a link carries too. */
+const HEADER_BYTES = 28;
 
 /** A packet, or the opening of a stream, about to travel. */
 export interface Hop {
@@ -63,6 +72,8 @@ export class Network {
   /** See route(). */
   secondMs = -1;
   readonly #rules = new Set<Rule>();
+  /** When the link of a node has sent all that waits there, ms. */
+  readonly #freeMs = new Map<string, number>();
   readonly #random: Prng;
 
   constructor(options: NetworkOptions, seed: number) {
@@ -98,6 +109,11 @@ export class Network {
     const second = random.unit();
     if (isLate) delayMs += this.#latencyMs(second) * REORDER_FACTOR;
     this.secondMs = -1;
+    if (this.options.bandwidth > 0) {
+      const waitMs = this.#queue(from, lengthBytes + HEADER_BYTES, nowMs, isPacket);
+      if (waitMs < 0) return -1;
+      delayMs += waitMs;
+    }
     if (this.#rules.size > 0) {
       const hop: Hop = { from, to, kind, lengthBytes, nowMs };
       for (const rule of this.#rules) {
@@ -110,6 +126,16 @@ export class Network {
     if (isLost || (isPacket && lengthBytes > mtuBytes)) return -1;
     if (isDouble) this.secondMs = delayMs + this.#latencyMs(second);
     return delayMs;
+  }
+
+  /** How long `bytes` take to leave a node, behind those that wait there; -1 when there is no room. Streams wait for room, packets do not. */
+  #queue(from: string, bytes: number, nowMs: number, mayDrop: boolean): number {
+    const { bandwidth, queueBytes } = this.options;
+    const startMs = Math.max(nowMs, this.#freeMs.get(from) ?? 0);
+    if (mayDrop && (startMs - nowMs) * bandwidth > queueBytes) return -1;
+    const endMs = startMs + bytes / bandwidth;
+    this.#freeMs.set(from, endMs);
+    return endMs - nowMs;
   }
 
   /** True when the stream that is about to answer breaks half-way. */

@@ -14,6 +14,8 @@ export class SimNode {
   life = 0;
   /** While this lies ahead, what arrives waits. */
   pausedUntilMs = 0;
+  /** How long its CPU takes for anything, ms. */
+  stepMs = 0;
   /** Agreement's note: as many alive members as nodes are up. */
   hasRightCount = false;
   /** Engine time of the wake-up that is under way. */

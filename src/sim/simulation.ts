@@ -1,6 +1,7 @@
 import { acquaint } from '../kernels/arenas/acquaint.ts';
 import { type Backend, chooseBackend } from '../kernels/backend.ts';
 import type { BackendName, EngineKernels } from '../kernels/contract.ts';
+import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import type { GossipEvent } from '../protocol/types.ts';
@@ -45,6 +46,8 @@ export interface NodeOptions {
 export interface Checker {
   readonly name: string;
   event?(node: SimNode, event: GossipEvent, nowMs: number): void;
+  /** A node gives a packet to the network. */
+  packet?(node: SimNode, bytes: Uint8Array, nowMs: number): void;
   /** At the end of each run() or until(). */
   settle?(simulation: Simulation): void;
 }
@@ -224,17 +227,29 @@ export class Simulation {
     this.#agreement.forget();
   }
 
-  /** Starts a crashed process again: same name and address, no memory. */
-  restart(name: string): SimNode {
+  /**
+   * Starts a crashed process again: same name and address, no memory; or, with `incarnation`, one that remembers how far it had come and goes on
+   * from there. What the others hold of its earlier life it has to refute in either case.
+   */
+  restart(name: string, { incarnation = 0 }: { readonly incarnation?: number } = {}): SimNode {
     const node = this.node(name);
     node.end();
-    this.#boot(node);
+    this.#boot(node, incarnation);
     return node;
   }
 
   /** Stops a process for a while (garbage collection, SIGSTOP, a starved CPU): what arrives meanwhile waits, its timers too. */
   pause(name: string, ms: number): void {
     this.node(name).pausedUntilMs = this.nowMs + ms;
+  }
+
+  /** A CPU that is too slow, until the returned function is called: whatever the node handles takes so many ms, and the next thing waits for that. */
+  starve(name: string, stepMs: number): () => void {
+    const node = this.node(name);
+    node.stepMs = stepMs;
+    return () => {
+      node.stepMs = 0;
+    };
   }
 
   /** Cuts these nodes off from all others until the returned function is called. */
@@ -297,8 +312,9 @@ export class Simulation {
     return { engine: new GossipEngine(PROFILES[this.#options.profile ?? 'lan'](settings), kernels), kernels };
   }
 
-  #boot(node: SimNode): void {
+  #boot(node: SimNode, incarnation = 0): void {
     node.boot(this.nowMs);
+    node.kernels.table.u32[TABLE.incarnation >>> 2] = incarnation;
     this.#agreement.forget();
     node.engine.start(node.localMs(this.nowMs));
     this.#drain(node);
@@ -326,6 +342,7 @@ export class Simulation {
   #send(from: SimNode, to: Address, bytes: Uint8Array): void {
     this.packetsSent++;
     this.bytesSent += bytes.length;
+    for (const checker of this.#checkers) checker.packet?.(from, bytes, this.nowMs);
     const target = this.#nodeAt(to);
     if (!target) return;
     const delayMs = this.network.route(from.name, target.name, 'packet', bytes.length, this.nowMs);

@@ -57,6 +57,7 @@ export class Timeline {
         heap.push(node.pausedUntilMs, step);
         continue;
       }
+      if (node.stepMs > 0) node.pausedUntilMs = nextMs + node.stepMs;
       this.steps++;
       step.run();
       if (condition?.()) return true;

@@ -4,8 +4,8 @@ import type { SimNode } from '../sim-node.ts';
 import type { Checker, Simulation } from '../simulation.ts';
 
 /**
- * Three promises about incarnations (protocol §1, invariant 1; SWIM §4.2), at every node, for every member it hears of:
- * they never go back while the member is up or suspect; nobody holds one that its member has not given out; a member that was
+ * Two promises about incarnations (protocol §1, invariant 1; SWIM §4.2), at every node, for every member it hears of:
+ * they never go back while the member is up or suspect; a member that was
  * dead or left comes back only with a higher one, unless it was gone for so long that the observer may have forgotten it (protocol §14.3). A restarted
  * process begins anew, so all promises are per life of the member.
  */
@@ -38,8 +38,6 @@ export class IncarnationChecker implements Checker {
     const isForgotten = last?.isGone === true && localMs - last.goneMs > node.engine.config.gossipToTheDeadMs;
     if (last?.isGone && !isForgotten && status === STATUS.alive && incarnation <= last.incarnation)
       fail('dead or left members return only with a higher one');
-    if (subject.isUp && incarnation > subject.engine.self.incarnation)
-      fail(`the member itself is at ${subject.engine.self.incarnation}`);
     const isGone = status === STATUS.dead || status === STATUS.left;
     // The clock runs from the death on; a leave that follows does not start it anew.
     this.#last.set(key, { incarnation, isGone, goneMs: last?.isGone ? last.goneMs : localMs });
