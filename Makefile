@@ -3,9 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership test test-all-nodes check format build native bench fuzz fuzz-native interop clean
+.PHONY: help gossip membership sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench fuzz fuzz-native interop clean
 
 ARGS ?=
+SEED ?= 1
+SEEDS ?= 200
 INSTALLED := node_modules/.hearsay-installed
 
 help: ## List the targets
@@ -21,6 +23,18 @@ gossip: build ## Run a cluster on this machine: joining, a rumor, a crash, recov
 
 membership: build ## Watch membership through the API: join, metadata, leave, crash, false suspicion, partition
 	@node dist/cli/main.js membership $(ARGS)
+
+sim: build ## Run one simulated cluster drawn from a seed (SEED=n), with its faults, and check its promises
+	@node dist/cli/main.js sim --seed $(SEED) $(ARGS)
+
+sim-swarm: build ## Run many of them on all processors (SEEDS=200)
+	@node dist/cli/main.js sim-swarm --seeds $(SEEDS) $(ARGS)
+
+sim-bugs: build ## Plant bugs in the engine one at a time, and find each by simulation
+	@node scripts/plant-bugs.mjs $(ARGS)
+
+sim-speed: build ## Ten thousand simulated nodes for a minute of theirs: node-periods per second, native and twin
+	@node bench/sim/speed.mjs $(ARGS)
 
 test: build check ## Build, check, and run all tests but interop and heavy fuzzing
 	@node_modules/.bin/vitest run $(ARGS)

@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'examples/**/vitest.test.mjs'],
     // Real peers: `make interop`.
     exclude: [...configDefaults.exclude, 'test/interop/**'],
     // Processes: the addon, worker threads and sockets of one file cannot reach another file.

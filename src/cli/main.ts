@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { gossipCommand } from './gossip.ts';
 import { membershipCommand } from './membership.ts';
+import { simCommand, swarmCommand } from './sim.ts';
 
 /** Wrong arguments end with this code and one line; 1 is for what was tried and failed. */
 const EXIT_USAGE = 2;
@@ -21,7 +22,7 @@ const program = new Command('hearsay')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
 
 // Settings of the program reach commands only through copyInheritedSettings.
-for (const command of [gossipCommand(), membershipCommand()]) {
+for (const command of [gossipCommand(), membershipCommand(), simCommand(), swarmCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -1,20 +1,16 @@
 import { performance } from 'node:perf_hooks';
-import { STATUS } from '../kernels/contract.ts';
+import { FailedMembers, rejoinPauseMs } from '../protocol/failed-members.ts';
 import type { GossipEvent } from '../protocol/types.ts';
 import type { Address } from '../util/address.ts';
 import { Prng } from '../util/prng.ts';
 import type { HostSink } from './link.ts';
 import type { HostSettings } from './options.ts';
 
-/** How long a failed member is remembered as somebody to reach again, ms (Serf's reconnect timeout). */
-const REMEMBER_MS = 24 * 3600 * 1000;
-const REMEMBER_COUNT_MAX = 1024;
 /** First pause after a failed first join, ms; doubles up to the rejoin interval. */
 const RETRY_FIRST_MS = 1000;
 
 /**
- * Partition memory. memberlist forgets a dead member after a while and never looks for it again, so that two halves of a cluster
- * that were apart for longer stay apart for ever. This keeps trying, slowly: seeds until the first join worked, afterwards one
+ * Keeps trying to reach those who are missing (FailedMembers), slowly: seeds until the first join worked, afterwards one
  * random member that failed (or a seed, when none did and we are alone) per interval.
  */
 export class Rejoiner {
@@ -22,8 +18,7 @@ export class Rejoiner {
   readonly #resolveSeeds: () => Promise<readonly Address[]>;
   readonly #join: (addresses: readonly Address[]) => Promise<number>;
   readonly #sink: HostSink;
-  /** Failed members by name, oldest first. */
-  readonly #failed = new Map<string, { address: Address; atMs: number }>();
+  readonly #failed = new FailedMembers();
   readonly #present = new Set<string>();
   readonly #prng: Prng;
   #timer: NodeJS.Timeout | undefined;
@@ -57,17 +52,9 @@ export class Rejoiner {
 
   /** Follows who is there and who failed. */
   notice(event: GossipEvent): void {
-    if (event.type === 'join') {
-      this.#present.add(event.member.name);
-      this.#failed.delete(event.member.name);
-    } else if (event.type === 'dead' || event.type === 'leave') {
-      this.#present.delete(event.member.name);
-      this.#failed.delete(event.member.name);
-      if (event.type === 'dead' && event.member.status === STATUS.dead) {
-        if (this.#failed.size >= REMEMBER_COUNT_MAX) this.#failed.delete(this.#failed.keys().next().value as string);
-        this.#failed.set(event.member.name, { address: event.member.address, atMs: performance.now() });
-      }
-    }
+    if (event.type === 'join') this.#present.add(event.member.name);
+    else if (event.type === 'dead' || event.type === 'leave') this.#present.delete(event.member.name);
+    this.#failed.notice(event, performance.now());
   }
 
   #schedule(): void {
@@ -75,8 +62,7 @@ export class Rejoiner {
     if (this.#stopped || rejoinIntervalMs === 0) return;
     const pauseMs = this.#hasJoined ? rejoinIntervalMs : Math.min(this.#pauseMs, rejoinIntervalMs);
     this.#pauseMs *= 2;
-    // Spread over half an interval, so that both halves of a healed partition do not knock at once.
-    this.#timer = setTimeout(() => void this.#attempt(), pauseMs * (0.75 + this.#prng.unit() / 2));
+    this.#timer = setTimeout(() => void this.#attempt(), rejoinPauseMs(pauseMs, this.#prng));
     if (unref) this.#timer.unref();
   }
 
@@ -91,12 +77,9 @@ export class Rejoiner {
   }
 
   async #candidates(): Promise<readonly Address[]> {
-    const now = performance.now();
-    for (const [name, { atMs }] of this.#failed) if (now - atMs > REMEMBER_MS) this.#failed.delete(name);
     const isAlone = this.#present.size <= 1;
     if (!this.#hasJoined || (isAlone && this.#failed.size === 0)) return this.#resolveSeeds();
-    const failed = [...this.#failed.values()];
-    const one = failed[this.#prng.below(Math.max(1, failed.length))];
-    return one ? [one.address] : [];
+    const one = this.#failed.pick(this.#prng, performance.now());
+    return one ? [one] : [];
   }
 }

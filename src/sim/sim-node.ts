@@ -1,8 +1,10 @@
 import type { EngineKernels } from '../kernels/contract.ts';
 import type { GossipEngine } from '../protocol/engine.ts';
+import { FailedMembers } from '../protocol/failed-members.ts';
 import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import type { Address } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
+import type { Prng } from '../util/prng.ts';
 
 /** A simulated process: an engine, a clock of its own, and what it has been told. */
 export class SimNode {
@@ -20,6 +22,11 @@ export class SimNode {
   hasRightCount = false;
   /** Engine time of the wake-up that is under way. */
   wakeMs: number | undefined;
+  /** Whom it would look for again. */
+  failed = new FailedMembers();
+  isRejoining = false;
+  /** The random choices of its driver. */
+  readonly luck: Prng;
   /** What the engine reported in this life. */
   events: GossipEvent[] = [];
   readonly #rate: number;
@@ -34,12 +41,14 @@ export class SimNode {
     address: Address,
     rate: number,
     history: number,
+    luck: Prng,
     make: (life: number) => { engine: GossipEngine; kernels: EngineKernels },
   ) {
     this.name = name;
     this.address = address;
     this.#rate = rate;
     this.#history = history;
+    this.luck = luck;
     this.#make = make;
   }
 
@@ -64,6 +73,8 @@ export class SimNode {
     this.pausedUntilMs = 0;
     this.wakeMs = undefined;
     this.events = [];
+    this.failed = new FailedMembers();
+    this.isRejoining = false;
   }
 
   /** Ends the life. */

@@ -4,6 +4,7 @@ import type { BackendName, EngineKernels } from '../kernels/contract.ts';
 import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
+import { rejoinPauseMs } from '../protocol/failed-members.ts';
 import type { GossipEvent } from '../protocol/types.ts';
 import type { Address } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
@@ -30,6 +31,8 @@ export interface SimulationOptions {
   readonly network?: Partial<NetworkOptions>;
   /** Events kept per node, for `events`, story() and messages(); the oldest are dropped. Default 10,000; 0 for clusters of thousands. */
   readonly history?: number;
+  /** How often a node tries to reach one of those that failed, as a Cluster does, ms; 0 = never. Default 30,000. */
+  readonly rejoinIntervalMs?: number;
   /** Called with a line per event of a node, fixed columns: time, node, event, member. */
   readonly trace?: (line: string) => void;
 }
@@ -52,6 +55,7 @@ export interface Checker {
   settle?(simulation: Simulation): void;
 }
 
+const REJOIN_INTERVAL_MS = 30_000;
 /** Events kept per node. */
 const HISTORY = 10_000;
 
@@ -88,6 +92,7 @@ export class Simulation {
   readonly network: Network;
   readonly nodes = new Map<string, SimNode>();
   readonly #options: SimulationOptions;
+  readonly #seed: number;
   readonly #backends: readonly Backend[];
   readonly #shared = new Map<string, SharedKernels>();
   readonly #random: Prng;
@@ -115,6 +120,7 @@ export class Simulation {
         `seed: expected an integer from 0 to 2^32 - 1, got ${String(seed)}`,
       );
     }
+    this.#seed = seed;
     this.#timeline = new Timeline(seed);
     // Streams of their own, so that a draw more in one does not shift the other.
     this.#random = new Prng(seed);
@@ -145,7 +151,7 @@ export class Simulation {
     const index = this.nodes.size + 1;
     const address: Address = { ip: Uint8Array.of(NETWORK, index >> 16, (index >> 8) & 255, index & 255), port: PORT };
     const history = this.#options.history ?? HISTORY;
-    const node = new SimNode(name, address, options.clockRate ?? 1, history, (life) =>
+    const node = new SimNode(name, address, options.clockRate ?? 1, history, new Prng(this.#seed ^ index), (life) =>
       this.#makeEngine(name, address, options, index, life),
     );
     this.nodes.set(name, node);
@@ -334,9 +340,26 @@ export class Simulation {
 
   #notice(node: SimNode, event: GossipEvent): void {
     node.note(event);
+    node.failed.notice(event, this.nowMs);
+    if (node.failed.size > 0 && !node.isRejoining) this.#scheduleRejoin(node);
     for (const checker of this.#checkers) checker.event?.(node, event, this.nowMs);
     const { trace } = this.#options;
     if (trace) trace(traceLine(this.nowMs, node.name, event));
+  }
+
+  /** What the driver of production does (src/cluster/rejoiner.ts): without it, the sides of a long partition would never look for each other. */
+  #scheduleRejoin(node: SimNode): void {
+    const intervalMs = this.#options.rejoinIntervalMs ?? REJOIN_INTERVAL_MS;
+    if (intervalMs === 0) return;
+    node.isRejoining = true;
+    this.#timeline.at(rejoinPauseMs(intervalMs, node.luck), node, () => {
+      node.isRejoining = false;
+      const address = node.failed.pick(node.luck, this.nowMs);
+      if (address === undefined) return;
+      node.engine.join(node.localMs(this.nowMs), [address]);
+      this.#drain(node);
+      this.#scheduleRejoin(node);
+    });
   }
 
   #send(from: SimNode, to: Address, bytes: Uint8Array): void {

@@ -51,10 +51,13 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
   protocol: { rooms: [...PORT, 'kernels/arenas/', 'kernels/grow', 'wire'], modules: [] },
   state: { rooms: [...PORT, 'kernels/arenas/', 'wire'], modules: [] },
   transport: { rooms: [...PORT, 'kernels/native'], modules: ['node:dgram', 'node:net'] },
-  pool: { rooms: [...PORT, 'kernels/backend', 'wire'], modules: ['node:url', 'piscina'] },
+  pool: { rooms: [...PORT, 'kernels/backend', 'wire', 'sim'], modules: ['node:os', 'node:url', 'piscina'] },
   cluster: { rooms: [...ALL_KERNELS, 'wire', 'protocol', 'transport', 'pool'], modules: ['node:*'] },
   sim: { rooms: [...ALL_KERNELS, 'wire', 'protocol'], modules: [] },
-  cli: { rooms: ['util', 'protocol', 'transport', 'cluster', 'root'], modules: ['node:*', 'commander', 'picocolors'] },
+  cli: {
+    rooms: ['util', 'protocol', 'transport', 'cluster', 'pool', 'sim', 'root'],
+    modules: ['node:*', 'commander', 'picocolors'],
+  },
   root: { rooms: ['util', 'kernels/port', 'kernels/backend', 'wire', 'protocol', 'transport', 'cluster'], modules: [] },
 };
 

@@ -33,9 +33,9 @@ export class IncarnationChecker implements Checker {
         `${this.name}: at ${nowMs} ms ${node.name} reported ${event.type} of ${name} at incarnation ${incarnation}: ${what}`,
       );
     };
-    if (last && incarnation < last.incarnation) fail(`it had seen ${last.incarnation}`);
     const localMs = node.localMs(nowMs);
     const isForgotten = last?.isGone === true && localMs - last.goneMs > node.engine.config.gossipToTheDeadMs;
+    if (last && !isForgotten && incarnation < last.incarnation) fail(`it had seen ${last.incarnation}`);
     if (last?.isGone && !isForgotten && status === STATUS.alive && incarnation <= last.incarnation)
       fail('dead or left members return only with a higher one');
     const isGone = status === STATUS.dead || status === STATUS.left;

@@ -1,7 +1,7 @@
 import { bytesOf } from '../../util/bytes.ts';
 import { flipFlop, lossAt, oneWay, slow } from '../network.ts';
 import type { Simulation } from '../simulation.ts';
-import type { Fault } from './parameters.ts';
+import { type Fault, SAFETY_PERIODS } from './parameters.ts';
 
 /** Messages that one node broadcasts at once: more than its queue may hold. */
 const FLOOD_MAX = 200;
@@ -15,7 +15,7 @@ export interface Moment {
 /** What a fault does, and when. */
 export function momentsOf(simulation: Simulation, fault: Fault, periodMs: number): Moment[] {
   const fromMs = fault.at * periodMs;
-  const untilMs = fromMs + fault.lasts * periodMs;
+  const untilMs = Math.min(fromMs + fault.lasts * periodMs, SAFETY_PERIODS * periodMs);
   const [first] = fault.nodes as readonly [string];
   const isUp = (): boolean => simulation.node(first).isUp;
   const whileUp =

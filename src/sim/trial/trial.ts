@@ -66,6 +66,8 @@ export function runTrial(seed: number, options: TrialOptions = {}): TrialReport 
     tuning: parameters.tuning,
     network: parameters.network,
     history: 0,
+    // A trial does that itself, sooner.
+    rejoinIntervalMs: 0,
     ...(options.backend ? { backend: options.backend } : {}),
     trace: (line) => {
       digest = hash32(digest, line);
