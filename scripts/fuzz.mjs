@@ -1,5 +1,5 @@
-// `make fuzz`: hostile packets and streams, seeded, against the codec (C++ and twin), the packet and stream layers, and whole
-// engines in virtual time. Needs a build (dist/).
+// `make fuzz`: hostile packets and streams, seeded, against the codec (C++ and twin), the packet and stream layers, whole
+// engines in virtual time, and conversations that reconcile two stores. Needs a build (dist/).
 //
 //   node scripts/fuzz.mjs [--count 10000000] [--seconds 1800] [--seed 1]
 //
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Inputs, loadCorpus } from './fuzz/inputs.mjs';
+import { ReconcileTarget } from './fuzz/reconcile.mjs';
 import {
   availableBackends,
   CodecTarget,
@@ -51,13 +52,15 @@ const codec = new CodecTarget(backends);
 const seal = new SealTarget();
 const stream = new StreamTarget();
 const engine = new EngineTarget(backends, seed);
-const targets = [codec, seal, stream, engine];
-/** Of each 32 turns: the codec's take 32 inputs, the others' 16. */
+const reconcile = new ReconcileTarget(seed);
+const targets = [codec, seal, stream, engine, reconcile];
+/** Of each 33 turns: the codec's take 32 inputs, the others' 16. */
 const TURNS = [
   ...new Array(20).fill(codec),
   ...new Array(4).fill(seal),
   ...new Array(4).fill(stream),
   ...new Array(4).fill(engine),
+  reconcile,
 ];
 
 console.log(

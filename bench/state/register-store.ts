@@ -2,7 +2,7 @@
 // million records cost no objects. What a real map has besides (limits, subscriptions, dormant tombstones, snapshots) would only be noise here.
 import { HashIndex } from '../../src/state/reconcile/hash-index.ts';
 import { StateHash } from '../../src/state/reconcile/hashes.ts';
-import type { ApplyResult, Cover, ReconcileStore, StateEntry } from '../../src/state/reconcile/port.ts';
+import type { ApplyResult, Cover, ReconcileStore, StateEntry, WriteName } from '../../src/state/reconcile/port.ts';
 import { RecentList } from '../../src/state/reconcile/recent-list.ts';
 import { WriterLog } from '../../src/state/reconcile/writer-log.ts';
 import { bytesEqual } from '../../src/util/bytes.ts';
@@ -110,9 +110,12 @@ export class RegisterStore implements ReconcileStore {
     return { applied, stale, refused: 0, obsolete };
   }
 
-  discard(_nowMs: number, slot: number): void {
-    this.#take(slot);
-    this.#free.push(slot);
+  discard(_nowMs: number, { key, writer, sequence }: WriteName): void {
+    this.hash.ofKey(key);
+    const slot = this.#find(this.hash.position, key);
+    if (slot < 0) return;
+    const held = this.read(slot);
+    if (held.writer === writer && held.sequence === sequence) this.#drop(slot);
   }
 
   /** Forgets a tombstone, as a store does when everybody has seen it. */
@@ -122,7 +125,7 @@ export class RegisterStore implements ReconcileStore {
     if (slot < 0) return;
     const { writer, sequence, kind } = this.read(slot);
     if (kind !== KIND.tombstone) return;
-    this.discard(0, slot);
+    this.#drop(slot);
     this.log.collect(writer, sequence);
   }
 
@@ -177,6 +180,11 @@ export class RegisterStore implements ReconcileStore {
     this.recent.touch(slot);
   }
 
+  #drop(slot: number): void {
+    this.#take(slot);
+    this.#free.push(slot);
+  }
+
   #take(slot: number): void {
     const page = this.#pages[Math.floor(slot / PAGE)] as Page;
     const at = slot % PAGE;
@@ -200,6 +208,7 @@ function supersedes(a: StateEntry, b: StateEntry): boolean {
   if (a.counter !== b.counter) return a.counter > b.counter;
   if (a.writer !== b.writer) return a.writer > b.writer;
   if (a.sequence !== b.sequence) return a.sequence > b.sequence;
+  if (a.kind !== b.kind) return a.kind > b.kind;
   if (bytesEqual(a.value, b.value)) return false;
   return String(a.value) > String(b.value);
 }

@@ -4,13 +4,14 @@ import { REJECT } from '../../dist/kernels/contract.js';
 import { PACKET } from '../../dist/kernels/layout.js';
 import { lan } from '../../dist/protocol/config.js';
 import { GossipEngine } from '../../dist/protocol/engine.js';
+import { REFUSED } from '../../dist/state/reconcile/port.js';
 import { bytesOf, toHex } from '../../dist/util/bytes.js';
 import { Keyring } from '../../dist/wire/keyring.js';
 import { PacketSeal } from '../../dist/wire/packet.js';
 import { StreamSeal } from '../../dist/wire/stream.js';
 import { compressed, encryptedPacket } from './inputs.mjs';
 
-export const REASONS = ['accepted', ...Object.keys(REJECT).slice(1)];
+export const REASONS = [...new Set(['accepted', ...Object.keys(REJECT).slice(1), ...Object.keys(REFUSED)])];
 
 /** A broken promise, with the input that broke it. */
 export class Finding extends Error {
@@ -20,7 +21,7 @@ export class Finding extends Error {
 }
 
 /** Counts per reason; a code that has no name is a finding. */
-class Counts {
+export class Counts {
   byReason = new Array(REASONS.length).fill(0);
   total = 0;
 

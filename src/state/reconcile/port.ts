@@ -52,6 +52,13 @@ export interface Cover {
   readonly to: number;
 }
 
+/** One write, by name. The key belongs to it: a damaged record may have another one under the same writer and sequence. */
+export interface WriteName {
+  readonly key: Uint8Array;
+  readonly writer: string;
+  readonly sequence: number;
+}
+
 /** What became of a list of entries. The four add up to its length. */
 export interface ApplyResult {
   /** Taken: they were news. */
@@ -75,10 +82,13 @@ export interface ReconcileStore {
   readonly recent?: RecentView;
   /** The record in a slot that one of the indexes named. */
   read(slot: number): StateEntry;
-  /** Takes what is newer. Entries first, covers afterwards. Never throws for what came from the network. */
+  /**
+   * Takes what is newer. Entries first, covers afterwards. Never throws for what came from the network. Which of two entries of one key is newer must be decided the
+   * same way on every node and by everything that the fingerprint covers, down to kind and value: otherwise two nodes could hold on to what is theirs for ever.
+   */
   apply(nowMs: number, entries: readonly StateEntry[], covers: readonly Cover[]): ApplyResult;
-  /** A peer saw the end of the record in this slot. */
-  discard(nowMs: number, slot: number): void;
+  /** A peer saw the end of this write: if it is what the store holds under its key, it goes. */
+  discard(nowMs: number, write: WriteName): void;
 }
 
 /** A sum over records: how many, and their fingerprints added up mod 2^64 as two u32. Equal sets have equal sums. */

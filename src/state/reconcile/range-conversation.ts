@@ -164,16 +164,17 @@ export class RangeConversation implements Conversation {
   #apply(nowMs: number, { entries, versions, obsolete, roots }: RangeMessage, draft: RangeDraft): void {
     const { stats } = this;
     const store = this.#store;
-    for (const { writer, sequence } of obsolete) {
-      const slot = slotOf(store, writer, sequence);
-      if (slot >= 0) store.discard(nowMs, slot);
-    }
+    for (const write of obsolete) store.discard(nowMs, write);
     if (entries.length > 0) {
       const result = store.apply(nowMs, entries, []);
       stats.entriesApplied += result.applied;
       stats.entriesStale += result.stale;
       stats.entriesObsolete += result.obsolete.length;
-      for (const index of result.obsolete) draft.obsolete.push(entries[index] as StateEntry);
+      for (const index of result.obsolete) {
+        const { key, writer, sequence } = entries[index] as StateEntry;
+        // Copied: the reply may be put together after this message is gone.
+        draft.obsolete.push({ key: key.slice(), writer, sequence });
+      }
       for (const { writer } of entries) this.#touched.add(writer);
     }
     // Whoever holds the same as we do covers for us what they cover.
@@ -439,16 +440,6 @@ export function isSame(a: RangeSum, b: RangeSum): boolean {
 function idOf(ids: Uint32Array, at: number, idWords: number): number {
   const low = ids[at] as number;
   return idWords === 1 ? low : low + ((ids[at + 1] as number) & 0x1fffff) * 4294967296;
-}
-
-/** Slot of one write by name, -1 when it is not here. */
-export function slotOf(store: ReconcileStore, writer: string, sequence: number): number {
-  let found = -1;
-  store.log.visitAfter(writer, sequence - 1, (at, slot) => {
-    if (at === sequence) found = slot;
-    return false;
-  });
-  return found;
 }
 
 export function newStats(): ConversationStats {

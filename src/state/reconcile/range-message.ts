@@ -1,5 +1,13 @@
 import { ENTRY_BYTES_MIN, EntryReader, EntryWriter, FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
-import { type RangeSum, REFUSED, type Refused, type StateEntry, type WriterVersion } from './port.ts';
+import {
+  KEY_BYTES_MAX,
+  type RangeSum,
+  REFUSED,
+  type Refused,
+  type StateEntry,
+  type WriteName,
+  type WriterVersion,
+} from './port.ts';
 
 /**
  * Messages of range-based and Merkle reconciliation:
@@ -8,7 +16,7 @@ import { type RangeSum, REFUSED, type Refused, type StateEntry, type WriterVersi
  *   entries | versions | obsolete | pulls | sums | lists | wants        each begins with its count, varint
  *
  *   entry      see EntryWriter
- *   obsolete   writer, sequence (signed difference)
+ *   obsolete   writer, sequence (signed difference), length of the key varint, key
  *   pull       depth u8, prefix u32
  *   sums       groups of (depth u8, bits u8, n varint, n x (prefix varint, 2^bits fingerprints))
  *   lists      groups of (depth u8, n varint, n x (prefix varint, count varint, ids)); wants the same
@@ -50,12 +58,6 @@ export interface IdsPart extends Range {
 export interface Roots {
   readonly records: RangeSum;
   readonly versions: RangeSum;
-}
-
-/** One write, by name. */
-export interface WriteName {
-  readonly writer: string;
-  readonly sequence: number;
 }
 
 export interface RangeMessage {
@@ -150,9 +152,11 @@ export class RangeDraft {
     this.#body.varint(versions.length);
     for (const version of versions) this.#entries.version(version, runsMax);
     this.#body.varint(this.obsolete.length);
-    for (const { writer, sequence } of this.obsolete) {
+    for (const { key, writer, sequence } of this.obsolete) {
       const known = this.#entries.writer(writer);
       this.#body.signed(sequence - known.sequence);
+      this.#body.varint(key.length);
+      this.#body.bytes(key);
       known.sequence = sequence;
     }
     out.bytes(this.#body.take());
@@ -212,10 +216,11 @@ export function decodeRange(
   const entries = reader.entries();
   const versions = reader.versions();
   const obsolete: WriteName[] = [];
-  for (let left = input.count(2); left > 0 && input.refused === undefined; left--) {
+  for (let left = input.count(4); left > 0 && input.refused === undefined; left--) {
     const known = reader.writer();
     known.sequence += input.signed();
-    obsolete.push({ writer: known.name, sequence: known.sequence });
+    const key = input.bytes(input.varint(KEY_BYTES_MAX));
+    obsolete.push({ key, writer: known.name, sequence: known.sequence });
   }
   const pulls: Range[] = [];
   for (let left = input.count(5); left > 0 && input.refused === undefined; left--) {
