@@ -3,7 +3,7 @@ import type { Conversation, StateEntry, Strategy } from '../../src/state/reconci
 import { Prng } from '../../src/util/prng.ts';
 import { RegisterStore } from './register-store.ts';
 
-export const WRITERS = 16;
+const WRITERS = 16;
 const VALUE_BYTES = 32;
 const text = new TextEncoder();
 
@@ -21,17 +21,18 @@ export interface Pair {
   readonly b: RegisterStore;
 }
 
-/** Two stores of `size` records by 16 writers, and the means to let them differ. */
+/** Two stores of `size` records by 16 writers, or as many as asked for, and the means to let them differ. */
 export class States {
   readonly #size: number;
   readonly #prng: Prng;
-  readonly #writers = Array.from({ length: WRITERS }, (_, i) => new Sequence(`node-${String(i).padStart(2, '0')}`));
+  readonly #writers: readonly Sequence[];
   #now = 1_700_000_000_000;
   a = new RegisterStore('a');
   b = new RegisterStore('b');
 
-  constructor(size: number, seed: number) {
+  constructor(size: number, seed: number, writers = WRITERS) {
     this.#size = size;
+    this.#writers = Array.from({ length: writers }, (_, i) => new Sequence(`node-${String(i).padStart(2, '0')}`));
     this.#prng = new Prng(seed);
   }
 
@@ -41,7 +42,7 @@ export class States {
     this.b = new RegisterStore('b');
     for (const writer of this.#writers) writer.sequence = 0;
     for (let i = 0; i < this.#size; i++) {
-      const entry = this.#write(i, i % WRITERS);
+      const entry = this.#write(i, i % this.#writers.length);
       const which = Math.floor((i * lost) / this.#size);
       const isLost = shape === 'spread' && which !== Math.floor(((i + 1) * lost) / this.#size);
       const toA = !isLost || which % 2 === 0;
@@ -55,14 +56,14 @@ export class States {
   diverge(count: number): void {
     for (let i = 0; i < count; i++) {
       const key = Math.floor(((i + this.#prng.unit()) * this.#size) / count);
-      const entry = this.#write(key, i % WRITERS);
+      const entry = this.#write(key, i % this.#writers.length);
       (i % 2 === 0 ? this.a : this.b).apply(this.#now, [entry], []);
     }
   }
 
   /** A write that reaches both. */
   writeBoth(key: number): void {
-    const entry = this.#write(key, key % WRITERS);
+    const entry = this.#write(key, key % this.#writers.length);
     this.a.apply(this.#now, [entry], []);
     this.b.apply(this.#now, [entry], []);
   }

@@ -4,7 +4,8 @@ import type { Shape } from './states.ts';
 
 export interface Row {
   readonly size: number;
-  readonly shape: Shape;
+  /** How what differs came about; 'writers' = ten last writes, `count` writers. */
+  readonly shape: Shape | 'writers';
   readonly label: string;
   readonly count: number;
   readonly strategy: string;
@@ -43,6 +44,11 @@ export function tables(results: Results): Readonly<Record<string, string>> {
       ...method,
     ].join('\n'),
     'reconciliation-empty': [...emptyTable(rows), '', ...method].join('\n'),
+    'reconciliation-writers': [
+      ...table(rows, rows.find(({ shape }) => shape === 'writers')?.size ?? 0, 'writers'),
+      '',
+      ...method,
+    ].join('\n'),
     'reconciliation-million': [...millionTable(results.million), '', ...method].join('\n'),
   };
 }
@@ -55,11 +61,14 @@ function methodOf({ where }: Results): string[] {
 }
 
 /** Rows: differences. Cells: bytes, messages, CPU; the least bytes of a row in bold. */
-function table(rows: readonly Row[], size: number, shape: Shape): string[] {
+function table(rows: readonly Row[], size: number, shape: Row['shape']): string[] {
   const here = rows.filter((row) => row.size === size && row.shape === shape);
   const labels = [...new Set(here.map(({ label }) => label))];
   labels.sort((a, b) => countOf(here, a) - countOf(here, b));
-  const head = `${size.toLocaleString('en-US')} records, ${shape === 'fresh' ? 'last writes' : 'lost writes'}`;
+  const head =
+    shape === 'writers'
+      ? 'writers'
+      : `${size.toLocaleString('en-US')} records, ${shape === 'fresh' ? 'last writes' : 'lost writes'}`;
   return [
     `| ${head} | ${COLUMNS.join(' | ')} |`,
     `|---|${COLUMNS.map(() => '---:|').join('')}`,
@@ -106,10 +115,11 @@ function millionTable(result: Million | undefined): string[] {
       ([name, { bytes, turns, cpuMs }]) =>
         `| 10 differences, ${name} | at most ${bytes.toLocaleString('en-US')} bytes, ${turns / 2} round trips, ${time(cpuMs)} |`,
     ),
-    ...Object.entries(first).map(
-      ([name, each]) =>
-        `| first sync of an empty node, ${name} | ${size(each.bytes)} in ${each.messages.toLocaleString('en-US')} messages and ${(each.turns / 2).toLocaleString('en-US')} round trips, ${time(each.cpuMs)} of both sides together; a message taken and answered in ${each.turnP50Ms.toFixed(1)} ms (median), ${each.turnP99Ms.toFixed(1)} ms (p99), ${each.turnMaxMs.toFixed(1)} ms (longest) |`,
-    ),
+    ...Object.entries(first).flatMap(([name, each]) => [
+      `| first sync of an empty node, ${name} | ${size(each.bytes)} in ${each.messages.toLocaleString('en-US')} messages and ${(each.turns / 2).toLocaleString('en-US')} round trips, ${time(each.cpuMs)} of both sides together |`,
+      `| its messages, taken or made | ${each.turnP50Ms.toFixed(1)} ms (median), ${each.turnP99Ms.toFixed(1)} ms (p99), ${each.turnMaxMs.toFixed(1)} ms (longest) |`,
+      `| the same with turns of the event loop between them, both sides on one loop | ${time(each.tookMs)}; delay of the loop ${each.loopP99Ms.toFixed(1)} ms (p99), ${each.loopMaxMs.toFixed(1)} ms (longest) |`,
+    ]),
   ];
 }
 

@@ -2,14 +2,15 @@
  * What it costs to reconcile two stores, for each strategy, over sizes of state and numbers of differences.
  *
  *   node bench/state/strategies.mjs [--sizes 1000,10000,100000,1000000] [--strategies NAME,...] [--shapes fresh,spread,empty]
- *                                   [--million] [--results FILE] [--write]
+ *                                   [--writers] [--million] [--results FILE] [--write]
  *
  * Both stores live in this process and hand their messages to each other: bytes and messages are exact and the same on every machine; CPU time is that of both
  * sides together, median of up to five runs. Records have 15 bytes of key and 32 of value and 16 writers, messages at most 64 KiB.
  * After every conversation the two stores must have equal sums, or the run fails (Scuttlebutt alone is allowed to leave some: it says so).
  *
  * Results go to FILE (default out/bench/strategies.json), one row per cell; a run replaces its cells there and keeps the others, so that a long
- * measurement can be made in pieces. --million measures one store of a million records: writes, memory, the first sync. --write puts the tables into
+ * measurement can be made in pieces. --writers measures ten differences with more and more
+ * writers, --million one store of a million records: writes, memory, the first sync. --write puts the tables into
  * docs/reconciliation.md and draws docs/diagrams/reconciliation.svg from FILE.
  * Non-goals: the network, and the map above the store.
  */
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     sizes: { type: 'string', default: '1000,10000,100000,1000000' },
     strategies: { type: 'string', default: STRATEGIES.map(({ name }) => name).join(',') },
     shapes: { type: 'string', default: 'fresh,spread,empty' },
+    writers: { type: 'boolean', default: false },
     million: { type: 'boolean', default: false },
     results: { type: 'string', default: 'out/bench/strategies.json' },
     write: { type: 'boolean', default: false },
@@ -53,6 +55,8 @@ const DIFFERENCES = [
 ] as const;
 /** Lost writes are measured up to this size: every case needs stores of its own. */
 const SPREAD_SIZE_MAX = 100_000;
+const WRITERS = [16, 64, 256, 1000, 10_000];
+const WRITERS_SIZE = 100_000;
 const SEED = 1;
 const RUNS = 5;
 /** A case is not repeated once its runs took this long, ms. */
@@ -68,7 +72,8 @@ else {
   results.where = environment(commandLine());
   for (const size of sizes)
     for (const shape of values.shapes.split(',').filter(Boolean) as Shape[]) measure(size, shape);
-  if (values.million) results.million = million();
+  if (values.writers) for (const writers of WRITERS) measureWriters(writers);
+  if (values.million) results.million = await million();
   save();
 }
 
@@ -102,6 +107,27 @@ function measure(size: number, shape: Shape): void {
       }
       keep({ size, shape, label, count, strategy: strategy.name, ...summary(costs) });
     }
+  }
+}
+
+/** Ten differences, whatever the number of writers. */
+function measureWriters(writers: number): void {
+  const states = new States(WRITERS_SIZE, SEED, writers);
+  states.fill('fresh');
+  for (const strategy of strategies) {
+    const costs: Cost[] = [];
+    for (let i = 0; i < RUNS; i++) {
+      states.diverge(10);
+      costs.push(converse(strategy, states, salt++));
+    }
+    keep({
+      size: WRITERS_SIZE,
+      shape: 'writers',
+      label: writers.toLocaleString('en-US'),
+      count: writers,
+      strategy: strategy.name,
+      ...summary(costs),
+    });
   }
 }
 

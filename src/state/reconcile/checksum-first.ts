@@ -9,6 +9,7 @@ import {
   type Refused,
   type Strategy,
   type Turn,
+  type WriterLogView,
 } from './port.ts';
 import { isSame, newStats } from './range-conversation.ts';
 import { readSum, writeSum } from './range-message.ts';
@@ -20,6 +21,8 @@ const FLAG = {
   afterVersions: 2,
 } as const;
 const FLAGS_ALL = 3;
+/** Gaps of one writer: below what a log remembers and a digest names. */
+const GAPS_MAX = 200;
 
 export interface ChecksumFirstPlan {
   readonly id: number;
@@ -131,7 +134,7 @@ export class ChecksumFirstConversation implements Conversation {
       this.#isOver = true;
       return { reply: this.#checksums(FLAG.equal), isDone: true, refused: undefined };
     }
-    const isFew = Math.max(log.writers, theirs.versions.count) <= writersMax;
+    const isFew = Math.max(log.writers, theirs.versions.count) <= writersMax && !isGappy(log);
     const stage = !isAfter && !isCovered && isFew ? versions : full;
     return { reply: this.#stage(stage).begin(nowMs), isDone: false, refused: undefined };
   }
@@ -167,6 +170,12 @@ export class ChecksumFirstConversation implements Conversation {
     this.#store.index.sum(0, 0, records);
     return records;
   }
+}
+
+/** True when so many rumors were lost that a digest could not name all gaps, and everything behind the last one would be sent again. */
+function isGappy(log: WriterLogView): boolean {
+  for (const { ahead } of log.versions()) if (ahead.length >= 2 * GAPS_MAX) return true;
+  return false;
 }
 
 function decode(id: number, bytes: Uint8Array): Checksums | Refused {

@@ -10,6 +10,10 @@ interface Writer {
   version: WriterVersion;
   /** What version.ahead shows. */
   readonly ahead: number[];
+  /** What the sum holds of this writer. */
+  countedMax: number;
+  countedGc: number;
+  isDirty: boolean;
 }
 
 /**
@@ -17,7 +21,9 @@ interface Writer {
  * version). Rumors arrive in any order, so coverage also remembers runs above a gap, until the gap is filled.
  */
 export class WriterLog implements WriterLogView {
-  readonly sum: RangeSum = { count: 0, low: 0, high: 0 };
+  readonly #sum: RangeSum = { count: 0, low: 0, high: 0 };
+  /** Writers whose version moved since the sum was last asked for: a million writes of one writer are hashed once. */
+  readonly #dirty: Writer[] = [];
   readonly #hash: StateHash;
   readonly #writers = new Map<string, Writer>();
 
@@ -27,6 +33,19 @@ export class WriterLog implements WriterLogView {
 
   get writers(): number {
     return this.#writers.size;
+  }
+
+  get sum(): RangeSum {
+    for (const writer of this.#dirty) {
+      const { max, gc } = writer.version;
+      this.#count(writer, -1);
+      writer.countedMax = max;
+      writer.countedGc = gc;
+      this.#count(writer, 1);
+      writer.isDirty = false;
+    }
+    this.#dirty.length = 0;
+    return this.#sum;
   }
 
   version(writer: string): WriterVersion | undefined {
@@ -73,6 +92,10 @@ export class WriterLog implements WriterLogView {
     const writer = this.#writer(name);
     const { ahead, version } = writer;
     if (to <= version.max || to <= from) return;
+    if (ahead.length === 0 && from <= version.max) {
+      this.#become(writer, { ...version, max: to });
+      return;
+    }
     let first = from + 1;
     let last = to;
     // Runs that end before this one begins stay; those that touch it become one with it.
@@ -88,7 +111,7 @@ export class WriterLog implements WriterLogView {
       max = Math.max(max, ahead[1] as number);
       ahead.splice(0, 2);
     }
-    ahead.length = Math.min(ahead.length, 2 * AHEAD_MAX);
+    if (ahead.length > 2 * AHEAD_MAX) ahead.length = 2 * AHEAD_MAX;
     if (max > version.max) this.#become(writer, { ...version, max });
   }
 
@@ -104,7 +127,7 @@ export class WriterLog implements WriterLogView {
   forget(name: string): boolean {
     const writer = this.#writers.get(name);
     if (!writer || writer.list.length > 0) return false;
-    this.#count(writer.version, -1);
+    this.#become(writer, { ...writer.version, max: 0, gc: 0 });
     this.#writers.delete(name);
     return true;
   }
@@ -113,23 +136,30 @@ export class WriterLog implements WriterLogView {
     const known = this.#writers.get(name);
     if (known) return known;
     const ahead: number[] = [];
-    const writer: Writer = { list: new SequenceList(), version: { writer: name, max: 0, gc: 0, ahead }, ahead };
+    const writer: Writer = {
+      list: new SequenceList(),
+      version: { writer: name, max: 0, gc: 0, ahead },
+      ahead,
+      countedMax: 0,
+      countedGc: 0,
+      isDirty: false,
+    };
     this.#writers.set(name, writer);
-    this.#count(writer.version, 1);
     return writer;
   }
 
   #become(writer: Writer, version: WriterVersion): void {
-    this.#count(writer.version, -1);
     writer.version = version;
-    this.#count(version, 1);
+    if (writer.isDirty) return;
+    writer.isDirty = true;
+    this.#dirty.push(writer);
   }
 
   /** A writer of whom nothing is known counts as none. */
-  #count({ writer, max, gc }: WriterVersion, sign: 1 | -1): void {
-    if (max === 0 && gc === 0) return;
-    const { sum } = this;
-    this.#hash.ofVersion(writer, max, gc);
+  #count({ version, countedMax, countedGc }: Writer, sign: 1 | -1): void {
+    if (countedMax === 0 && countedGc === 0) return;
+    const sum = this.#sum;
+    this.#hash.ofVersion(version.writer, countedMax, countedGc);
     const low = sum.low + sign * this.#hash.low;
     sum.count += sign;
     sum.high = (sum.high + sign * this.#hash.high + Math.floor(low / 4294967296)) >>> 0;
