@@ -19,8 +19,10 @@ const FLAG = {
   equal: 1,
   /** Versions were compared already: what still differs is for the full comparison. */
   afterVersions: 2,
+  /** The two stores hash with different keys: versions is all that they can compare. */
+  foreign: 4,
 } as const;
-const FLAGS_ALL = 3;
+const FLAGS_ALL = 7;
 /** Gaps of one writer: below what a log remembers and a digest names. */
 const GAPS_MAX = 200;
 
@@ -50,7 +52,8 @@ interface Checksums {
  *   ...        the stage runs
  *   whoever ended a stage of versions sends sums again; "equal" ends it, otherwise the other opens the full comparison
  *
- * The first byte of a message says whose it is.
+ * The first byte of a message says whose it is. Stores that hash with different keys (not all nodes have taken over the same one yet) compare versions
+ * only, and `needsFull` stays true.
  */
 export class ChecksumFirstConversation implements Conversation {
   readonly #store: ReconcileStore;
@@ -63,6 +66,7 @@ export class ChecksumFirstConversation implements Conversation {
   #isWaiting = false;
   #isOver = false;
   #hasBegun = false;
+  #isForeign = false;
 
   constructor(store: ReconcileStore, options: ConversationOptions, plan: ChecksumFirstPlan) {
     this.#store = store;
@@ -79,7 +83,7 @@ export class ChecksumFirstConversation implements Conversation {
   }
 
   get needsFull(): boolean {
-    return false;
+    return this.#isForeign;
   }
 
   begin(_nowMs: number): Uint8Array {
@@ -110,10 +114,9 @@ export class ChecksumFirstConversation implements Conversation {
   #compare(nowMs: number, bytes: Uint8Array): Turn {
     const theirs = decode(this.#plan.id, bytes);
     if (typeof theirs === 'string') return this.#refuse(theirs);
-    if (theirs.keyId !== this.#store.index.keyId) return this.#refuse(REFUSED.keyMismatch);
     const { versions, full, writersMax } = this.#plan;
     const { log } = this.#store;
-    const isAnswer = (theirs.flags & FLAG.equal) !== 0;
+    const isAnswer = (theirs.flags & (FLAG.equal | FLAG.foreign)) !== 0;
     const isAfter = (theirs.flags & FLAG.afterVersions) !== 0;
     // Sums come first and after versions; never twice the same, or two sides could go on for ever.
     const isInTurn = isAnswer
@@ -125,9 +128,15 @@ export class ChecksumFirstConversation implements Conversation {
     this.#hasBegun = true;
     this.#own.messagesReceived++;
     this.#own.bytesReceived += bytes.length;
+    this.#isForeign = theirs.keyId !== this.#store.index.keyId;
     if (isAnswer) {
       this.#isOver = true;
       return { reply: undefined, isDone: true, refused: undefined };
+    }
+    if (this.#isForeign) {
+      this.#isOver = isAfter;
+      const reply = isAfter ? this.#checksums(FLAG.foreign) : this.#stage(versions).begin(nowMs);
+      return { reply, isDone: isAfter, refused: undefined };
     }
     const isCovered = isSame(theirs.versions, log.sum);
     if (isSame(theirs.records, this.#records()) && (isCovered || isAfter)) {
@@ -159,7 +168,7 @@ export class ChecksumFirstConversation implements Conversation {
     out.word(this.#store.index.keyId);
     writeSum(out, this.#records());
     writeSum(out, this.#store.log.sum);
-    this.#isWaiting = (flags & FLAG.equal) === 0;
+    this.#isWaiting = (flags & (FLAG.equal | FLAG.foreign)) === 0;
     this.#own.messagesSent++;
     this.#own.bytesSent += out.length;
     return out.take();
