@@ -1,4 +1,4 @@
-import { FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
+import { beginMessage, openMessage, readSum, writeSum } from './codec.ts';
 import {
   type Conversation,
   type ConversationOptions,
@@ -11,8 +11,7 @@ import {
   type Turn,
   type WriterLogView,
 } from './port.ts';
-import { isSame, newStats } from './range-conversation.ts';
-import { readSum, writeSum } from './range-message.ts';
+import { isSame, newStats, rootOf } from './turns.ts';
 
 const FLAG = {
   /** The sums agree: the conversation is over. */
@@ -139,7 +138,7 @@ export class ChecksumFirstConversation implements Conversation {
       return { reply, isDone: isAfter, refused: undefined };
     }
     const isCovered = isSame(theirs.versions, log.sum);
-    if (isSame(theirs.records, this.#records()) && (isCovered || isAfter)) {
+    if (isSame(theirs.records, rootOf(this.#store)) && (isCovered || isAfter)) {
       this.#isOver = true;
       return { reply: this.#checksums(FLAG.equal), isDone: true, refused: undefined };
     }
@@ -161,23 +160,14 @@ export class ChecksumFirstConversation implements Conversation {
   }
 
   #checksums(flags: number): Uint8Array {
-    const out = new MessageWriter(64);
-    out.byte(this.#plan.id);
-    out.byte(FORMAT_VERSION);
-    out.byte(flags);
+    const out = beginMessage(this.#plan.id, flags, 64);
     out.word(this.#store.index.keyId);
-    writeSum(out, this.#records());
+    writeSum(out, rootOf(this.#store));
     writeSum(out, this.#store.log.sum);
     this.#isWaiting = (flags & (FLAG.equal | FLAG.foreign)) === 0;
     this.#own.messagesSent++;
     this.#own.bytesSent += out.length;
     return out.take();
-  }
-
-  #records(): RangeSum {
-    const records = { count: 0, low: 0, high: 0 };
-    this.#store.index.sum(0, 0, records);
-    return records;
   }
 }
 
@@ -188,11 +178,7 @@ function isGappy(log: WriterLogView): boolean {
 }
 
 function decode(id: number, bytes: Uint8Array): Checksums | Refused {
-  const input = new MessageReader(bytes);
-  if (input.byte() !== id) input.fail(REFUSED.unknown);
-  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
-  const flags = input.byte();
-  if ((flags & ~FLAGS_ALL) !== 0) input.fail(REFUSED.malformed);
+  const { input, flags } = openMessage(id, bytes, FLAGS_ALL);
   const keyId = input.word();
   const records = readSum(input);
   const versions = readSum(input);

@@ -2,6 +2,7 @@ import { bytesOf, textOf } from '../../util/bytes.ts';
 import {
   type Cover,
   KEY_BYTES_MAX,
+  type RangeSum,
   REFUSED,
   type Refused,
   type StateEntry,
@@ -11,7 +12,7 @@ import {
 } from './port.ts';
 
 /** Version of all message formats of this room. */
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 /** Bytes of a message that a decoder looks at, at most: a budget and one record above it. */
 export const MESSAGE_BYTES_MAX = 4 * VALUE_BYTES_MAX;
 const COUNTER_MAX = 0xffff;
@@ -157,6 +158,39 @@ export class MessageReader {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** A message with its first three bytes: strategy, version of the format, flags. */
+export function beginMessage(strategy: number, flags: number, capacity: number): MessageWriter {
+  const out = new MessageWriter(capacity);
+  out.byte(strategy);
+  out.byte(FORMAT_VERSION);
+  out.byte(flags);
+  return out;
+}
+
+/** Reads those; flags beyond `flagsAll` are malformed. */
+export function openMessage(
+  strategy: number,
+  bytes: Uint8Array,
+  flagsAll: number,
+): { readonly input: MessageReader; readonly flags: number } {
+  const input = new MessageReader(bytes);
+  if (input.byte() !== strategy) input.fail(REFUSED.unknown);
+  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
+  const flags = input.byte();
+  if ((flags & ~flagsAll) !== 0) input.fail(REFUSED.malformed);
+  return { input, flags };
+}
+
+export function writeSum(out: MessageWriter, { count, low, high }: RangeSum): void {
+  out.varint(count);
+  out.word(low);
+  out.word(high);
+}
+
+export function readSum(input: MessageReader): RangeSum {
+  return { count: input.varint(), low: input.word(), high: input.word() };
+}
 
 /** Records and versions of one message: writers are spelled out once, sequences and clocks are written as differences. */
 export class EntryWriter {

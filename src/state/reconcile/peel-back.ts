@@ -1,4 +1,13 @@
-import { EntryReader, EntryWriter, entryBytesMax, FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
+import {
+  beginMessage,
+  EntryReader,
+  EntryWriter,
+  entryBytesMax,
+  MessageWriter,
+  openMessage,
+  readSum,
+  writeSum,
+} from './codec.ts';
 import {
   type Conversation,
   type ConversationOptions,
@@ -10,8 +19,7 @@ import {
   type StateEntry,
   type Turn,
 } from './port.ts';
-import { BUDGET_BYTES_DEFAULT, BUDGET_BYTES_MIN, ENTRIES_MAX, isSame, newStats } from './range-conversation.ts';
-import { readSum, writeSum } from './range-message.ts';
+import { ENTRIES_MAX, isSame, rootOf, Turns } from './turns.ts';
 
 const FLAG = {
   /** All that the sender has was sent. */
@@ -44,47 +52,40 @@ export interface PeelBackOptions extends ConversationOptions {
  * Records that are news to somebody move to the front there, those that are not sink.
  */
 export class PeelBackConversation implements Conversation {
-  readonly stats: ConversationStats = newStats();
   needsFull = false;
   readonly #store: ReconcileStore;
   readonly #id: number;
-  readonly #budgetBytes: number;
+  readonly #turns: Turns;
   readonly #entriesMax: number;
   #batchBytes = FIRST_BYTES;
   /** Everything with this stamp or a later one was sent, or came in meanwhile. */
   #before: number;
   #isDry = false;
-  #step = 0;
-  #isOver = false;
 
-  constructor(store: ReconcileStore, { id, budgetBytes, entriesMax }: PeelBackOptions) {
+  constructor(store: ReconcileStore, options: PeelBackOptions) {
     this.#store = store;
-    this.#id = id;
-    this.#budgetBytes = Math.max(BUDGET_BYTES_MIN, budgetBytes ?? BUDGET_BYTES_DEFAULT);
-    this.#entriesMax = entriesMax ?? Number.POSITIVE_INFINITY;
+    this.#id = options.id;
+    this.#turns = new Turns(options);
+    this.#entriesMax = options.entriesMax ?? Number.POSITIVE_INFINITY;
     this.#before = (store.recent?.stamp ?? 0) + 1;
   }
 
+  get stats(): ConversationStats {
+    return this.#turns.stats;
+  }
+
   begin(_nowMs: number): Uint8Array {
-    this.#step = 1;
-    return this.#encode(0, 0, 0);
+    return this.#encode(0, 0);
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
-    const message = this.#isOver ? REFUSED.outOfTurn : decode(this.#id, bytes);
-    const refused = typeof message === 'string' ? message : this.#problemOf(message);
-    if (refused !== undefined || typeof message === 'string') {
-      this.#isOver = true;
-      return { reply: undefined, isDone: false, refused };
-    }
-    const { stats } = this;
-    stats.messagesReceived++;
-    stats.bytesReceived += bytes.length;
-    this.#step = message.step + 2;
-    const { applied, stale, obsolete } = this.#store.apply(nowMs, message.entries, []);
-    stats.entriesApplied += applied;
-    stats.entriesStale += stale;
-    stats.entriesObsolete += obsolete.length;
+    const message = decode(this.#id, bytes);
+    if (typeof message === 'string') return this.#turns.refuse(message);
+    const isForeign = message.keyId !== this.#store.index.keyId;
+    const refused = isForeign ? REFUSED.keyMismatch : this.#turns.problemOf(message.step);
+    if (refused !== undefined) return this.#turns.refuse(refused);
+    this.#turns.heard(bytes, false);
+    const { obsolete } = this.#turns.apply(this.#store, nowMs, message.entries, []);
     if (obsolete.length > 0) this.needsFull = true;
     return this.#answer(message);
   }
@@ -94,27 +95,21 @@ export class PeelBackConversation implements Conversation {
     return undefined;
   }
 
-  #problemOf({ step, keyId }: Message): Refused | undefined {
-    if (keyId !== this.#store.index.keyId) return REFUSED.keyMismatch;
-    return step === this.#step ? undefined : REFUSED.outOfTurn;
-  }
-
-  #answer({ flags, step, records }: Message): Turn {
-    const isEqual = isSame(this.#root(), records);
+  #answer({ flags, records }: Message): Turn {
+    const isEqual = isSame(rootOf(this.#store), records);
     const isHopeless = this.#isDry && (flags & FLAG.dry) !== 0;
     const isTold = (flags & FLAG.last) !== 0;
     if (!isEqual && (isTold || isHopeless)) this.needsFull = true;
-    this.#isOver = isEqual || isTold || isHopeless;
-    if (isTold) return { reply: undefined, isDone: true, refused: undefined };
-    const reply = this.#isOver
-      ? this.#encode(FLAG.last, step + 1, 0)
-      : this.#encode(0, step + 1, Math.min(this.#batchBytes, this.#budgetBytes - HEAD_BYTES));
+    if (isTold) return this.#turns.end();
+    const isOver = isEqual || isHopeless;
+    this.#turns.isOver = isOver;
+    const room = Math.min(this.#batchBytes, this.#turns.budgetBytes - HEAD_BYTES);
     this.#batchBytes *= 2;
-    return { reply, isDone: this.#isOver, refused: undefined };
+    return { reply: isOver ? this.#encode(FLAG.last, 0) : this.#encode(0, room), isDone: isOver, refused: undefined };
   }
 
   /** A message with the next records that were news, as many as fit into `room` bytes. */
-  #encode(flags: number, step: number, room: number): Uint8Array {
+  #encode(flags: number, room: number): Uint8Array {
     const { recent } = this.#store;
     const body = new MessageWriter();
     const writer = new EntryWriter(body);
@@ -134,33 +129,18 @@ export class PeelBackConversation implements Conversation {
       this.#isDry = !isCut;
     }
     this.stats.entriesSent += entries;
-    const out = new MessageWriter(body.length + HEAD_BYTES);
-    out.byte(this.#id);
-    out.byte(FORMAT_VERSION);
-    out.byte(flags | (this.#isDry ? FLAG.dry : 0));
-    out.varint(step);
+    const out = beginMessage(this.#id, flags | (this.#isDry ? FLAG.dry : 0), body.length + HEAD_BYTES);
+    out.varint(this.#turns.step);
     out.word(this.#store.index.keyId);
-    writeSum(out, this.#root());
+    writeSum(out, rootOf(this.#store));
     out.varint(entries);
     out.bytes(body.take());
-    this.stats.messagesSent++;
-    this.stats.bytesSent += out.length;
-    return out.take();
-  }
-
-  #root(): RangeSum {
-    const records = { count: 0, low: 0, high: 0 };
-    this.#store.index.sum(0, 0, records);
-    return records;
+    return this.#turns.sent(out.take());
   }
 }
 
 function decode(id: number, bytes: Uint8Array): Message | Refused {
-  const input = new MessageReader(bytes);
-  if (input.byte() !== id) input.fail(REFUSED.unknown);
-  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
-  const flags = input.byte();
-  if ((flags & ~FLAGS_ALL) !== 0) input.fail(REFUSED.malformed);
+  const { input, flags } = openMessage(id, bytes, FLAGS_ALL);
   const step = input.varint();
   const keyId = input.word();
   const records = readSum(input);

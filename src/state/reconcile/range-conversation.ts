@@ -12,7 +12,6 @@ import {
   type StateEntry,
   type Strategy,
   type Turn,
-  WINDOW_MAX,
   type WriterVersion,
 } from './port.ts';
 import {
@@ -26,6 +25,7 @@ import {
   type Roots,
   type SumsPart,
 } from './range-message.ts';
+import { ENTRIES_MAX, isSame, LISTEN, rootOf, Turns } from './turns.ts';
 
 /** How a tree over the hash space is walked together. */
 export interface RangePlan {
@@ -44,11 +44,6 @@ export interface RangePlan {
   readonly idWords: 1 | 2;
 }
 
-export const BUDGET_BYTES_DEFAULT = 65_536;
-export const BUDGET_BYTES_MIN = 512;
-/** Records in one message, at most: what a receiver takes in about a millisecond, so that no message keeps its event loop long. */
-export const ENTRIES_MAX = 256;
-export const WINDOW_DEFAULT = 16;
 /** Versions in one message, in bytes, at most. Who is left out comes next time. */
 const VERSIONS_BYTES_MAX = 2048;
 const VERSION_BYTES = 24;
@@ -81,26 +76,18 @@ type Task =
  * conversation that broke off is begun again, at the cost of its sums.
  */
 export class RangeConversation implements Conversation {
-  readonly stats: ConversationStats = newStats();
   readonly needsFull = false;
   readonly #store: ReconcileStore;
   readonly #plan: RangePlan;
   readonly #salt: number;
-  readonly #budgetBytes: number;
+  readonly #turns: Turns;
   readonly #isQuiet: boolean;
   readonly #tasks: Task[] = [];
   readonly #sum: RangeSum = { count: 0, low: 0, high: 0 };
-  readonly #window: number;
   #isOpener = false;
-  /** Number of the next message, whoever sends it. */
-  #step = 0;
-  /** Messages in a row, theirs or ours. */
-  #row = 0;
-  #isStreaming = false;
   /** What was gathered for the reply while more of theirs was to come. */
   #draft: RangeDraft | undefined;
   #theirRoots: Roots | undefined;
-  #isOver = false;
   /** A record did not fit into the message that is being put together. */
   #isFull = false;
   /** Writers whose records went back and forth: their coverage is told first. */
@@ -110,9 +97,12 @@ export class RangeConversation implements Conversation {
     this.#store = store;
     this.#plan = plan;
     this.#salt = options.salt;
-    this.#budgetBytes = Math.max(BUDGET_BYTES_MIN, options.budgetBytes ?? BUDGET_BYTES_DEFAULT);
-    this.#window = Math.min(WINDOW_MAX, options.window ?? WINDOW_DEFAULT);
+    this.#turns = new Turns(options);
     this.#isQuiet = options.isQuiet ?? false;
+  }
+
+  get stats(): ConversationStats {
+    return this.#turns.stats;
   }
 
   begin(_nowMs: number): Uint8Array {
@@ -123,33 +113,24 @@ export class RangeConversation implements Conversation {
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
-    const message = this.#isOver ? REFUSED.outOfTurn : decodeRange(this.#plan.id, bytes, this.#plan);
-    const refused = typeof message === 'string' ? message : this.#problemOf(message);
-    if (refused !== undefined || typeof message === 'string') {
-      this.#isOver = true;
-      return { reply: undefined, isDone: false, refused };
-    }
-    const { stats } = this;
-    stats.messagesReceived++;
-    stats.bytesReceived += bytes.length;
-    this.#step++;
+    const message = decodeRange(this.#plan.id, bytes, this.#plan);
+    if (typeof message === 'string') return this.#turns.refuse(message);
+    const refused = this.#problemOf(message);
+    if (refused !== undefined) return this.#turns.refuse(refused);
+    const isStream = (message.flags & RANGE_FLAG.stream) !== 0;
+    this.#turns.heard(bytes, isStream);
     this.#theirRoots = message.roots;
     const draft = this.#draft ?? new RangeDraft();
     this.#apply(nowMs, message, draft);
     this.#sort(message, draft);
-    this.#row++;
-    if ((message.flags & RANGE_FLAG.stream) !== 0) {
-      this.#draft = draft;
-      return { reply: undefined, isDone: false, refused: undefined };
-    }
-    this.#draft = undefined;
-    this.#row = 0;
+    this.#draft = isStream ? draft : undefined;
+    if (isStream) return LISTEN;
     this.#work(draft);
     return this.#answer(message, draft);
   }
 
   next(_nowMs: number): Uint8Array | undefined {
-    if (!this.#isStreaming) return undefined;
+    if (!this.#turns.isStreaming) return undefined;
     const draft = new RangeDraft();
     this.#work(draft);
     return this.#say(draft);
@@ -157,19 +138,16 @@ export class RangeConversation implements Conversation {
 
   #problemOf({ step, keyId, flags }: RangeMessage): Refused | undefined {
     if (keyId !== this.#store.index.keyId) return REFUSED.keyMismatch;
-    if (step !== this.#step || this.#isStreaming || this.#row >= WINDOW_MAX) return REFUSED.outOfTurn;
+    const problem = this.#turns.problemOf(step);
+    if (problem !== undefined) return problem;
     return step === 0 && (flags & RANGE_FLAG.root) === 0 ? REFUSED.malformed : undefined;
   }
 
   #apply(nowMs: number, { entries, versions, obsolete, roots }: RangeMessage, draft: RangeDraft): void {
-    const { stats } = this;
     const store = this.#store;
     for (const write of obsolete) store.discard(nowMs, write);
     if (entries.length > 0) {
-      const result = store.apply(nowMs, entries, []);
-      stats.entriesApplied += result.applied;
-      stats.entriesStale += result.stale;
-      stats.entriesObsolete += result.obsolete.length;
+      const result = this.#turns.apply(store, nowMs, entries, []);
       for (const index of result.obsolete) {
         const { key, writer, sequence } = entries[index] as StateEntry;
         // Copied: the reply may be put together after this message is gone.
@@ -221,7 +199,7 @@ export class RangeConversation implements Conversation {
 
   /** Does what fits into one message. */
   #work(draft: RangeDraft): void {
-    const room = this.#budgetBytes - RANGE_HEAD_BYTES;
+    const room = this.#turns.budgetBytes - RANGE_HEAD_BYTES;
     this.#isFull = false;
     while (this.#tasks.length > 0 && draft.length < room && !this.#isFull) {
       const task = this.#tasks.pop() as Task;
@@ -326,7 +304,7 @@ export class RangeConversation implements Conversation {
     const entry = isRoom ? this.#store.read(slot) : undefined;
     const isFitting =
       entry !== undefined &&
-      (draft.entries === 0 || draft.length + entryBytesMax(entry) <= this.#budgetBytes - RANGE_HEAD_BYTES);
+      (draft.entries === 0 || draft.length + entryBytesMax(entry) <= this.#turns.budgetBytes - RANGE_HEAD_BYTES);
     if (entry && isFitting) {
       draft.entry(entry);
       this.#touched.add(entry.writer);
@@ -353,10 +331,7 @@ export class RangeConversation implements Conversation {
   }
 
   #answer(theirs: RangeMessage, draft: RangeDraft): Turn {
-    if ((theirs.flags & RANGE_FLAG.last) !== 0) {
-      this.#isOver = true;
-      return { reply: undefined, isDone: true, refused: undefined };
-    }
+    if ((theirs.flags & RANGE_FLAG.last) !== 0) return this.#turns.end();
     const isWaitedFor = (theirs.flags & RANGE_FLAG.more) !== 0;
     if (this.#tasks.length > 0 || !draft.isEmpty || isWaitedFor) {
       return { reply: this.#say(draft), isDone: false, refused: undefined };
@@ -365,24 +340,21 @@ export class RangeConversation implements Conversation {
     const roots = this.#roots();
     const isEqual = theirs.roots !== undefined && isSame(theirs.roots.records, roots.records);
     const isCovered = this.#isCovered(roots);
-    this.#isOver = true;
-    if (this.#isOpener && (isCovered || !isEqual)) return { reply: undefined, isDone: true, refused: undefined };
+    if (this.#isOpener && (isCovered || !isEqual)) return this.#turns.end();
     const versions = isCovered ? [] : this.#versions();
     // Equal records, unequal coverage, and they have not told theirs: one more turn, so that both sides end up with both.
     const isOneMore = isEqual && !isCovered && theirs.versions.length === 0 && !this.#isOpener;
-    this.#isOver = !isOneMore;
+    this.#turns.isOver = !isOneMore;
     const reply = this.#send(draft, isOneMore ? 0 : RANGE_FLAG.last, roots, versions);
     return { reply, isDone: !isOneMore, refused: undefined };
   }
 
   /** A message of what was put together; more may follow it. */
   #say(draft: RangeDraft): Uint8Array {
-    this.#row++;
     const hasMore = this.#tasks.length > 0;
     // Only what carries records is followed by more: sums and lists are better answered first.
-    this.#isStreaming = hasMore && draft.entries > 0 && this.#row < this.#window;
-    if (!this.#isStreaming) this.#row = 0;
-    if (hasMore) return this.#send(draft, this.#isStreaming ? RANGE_FLAG.stream : RANGE_FLAG.more, undefined, []);
+    const isStream = this.#turns.stream(hasMore && draft.entries > 0);
+    if (hasMore) return this.#send(draft, isStream ? RANGE_FLAG.stream : RANGE_FLAG.more, undefined, []);
     const roots = this.#roots();
     return this.#send(draft, 0, roots, draft.isAsking || this.#isCovered(roots) ? [] : this.#versions());
   }
@@ -394,16 +366,12 @@ export class RangeConversation implements Conversation {
 
   #send(draft: RangeDraft, flags: number, roots: Roots | undefined, versions: readonly WriterVersion[]): Uint8Array {
     const { keyId } = this.#store.index;
-    const message = draft.encode(this.#plan.id, { flags, step: this.#step++, keyId }, roots, versions, RUNS_MAX);
-    this.stats.messagesSent++;
-    this.stats.bytesSent += message.length;
-    return message;
+    const { step } = this.#turns;
+    return this.#turns.sent(draft.encode(this.#plan.id, { flags, step, keyId }, roots, versions, RUNS_MAX));
   }
 
   #roots(): Roots {
-    const records = { count: 0, low: 0, high: 0 };
-    this.#store.index.sum(0, 0, records);
-    return { records, versions: { ...this.#store.log.sum } };
+    return { records: rootOf(this.#store), versions: { ...this.#store.log.sum } };
   }
 
   #isEqual(theirs: RangeSum): boolean {
@@ -415,7 +383,7 @@ export class RangeConversation implements Conversation {
   #versions(): WriterVersion[] {
     const { log } = this.#store;
     const chosen: WriterVersion[] = [];
-    let room = Math.min(VERSIONS_BYTES_MAX, this.#budgetBytes >> 1);
+    let room = Math.min(VERSIONS_BYTES_MAX, this.#turns.budgetBytes >> 1);
     const take = (version: WriterVersion | undefined): void => {
       if (version === undefined || room < 0 || version.max + version.ahead.length === 0) return;
       room -= VERSION_BYTES + version.writer.length + RUN_BYTES * Math.min(RUNS_MAX, version.ahead.length >>> 1);
@@ -433,26 +401,9 @@ export class RangeConversation implements Conversation {
 
 const WHOLE: Range = { prefix: 0, depth: 0 };
 
-export function isSame(a: RangeSum, b: RangeSum): boolean {
-  return a.count === b.count && a.low === b.low && a.high === b.high;
-}
-
 function idOf(ids: Uint32Array, at: number, idWords: number): number {
   const low = ids[at] as number;
   return idWords === 1 ? low : low + ((ids[at + 1] as number) & 0x1fffff) * 4294967296;
-}
-
-export function newStats(): ConversationStats {
-  return {
-    messagesSent: 0,
-    messagesReceived: 0,
-    bytesSent: 0,
-    bytesReceived: 0,
-    entriesSent: 0,
-    entriesApplied: 0,
-    entriesStale: 0,
-    entriesObsolete: 0,
-  };
 }
 
 /** A strategy that walks the tree as a plan says. */

@@ -1,4 +1,14 @@
-import { ENTRY_BYTES_MIN, EntryReader, EntryWriter, FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
+import {
+  beginMessage,
+  ENTRY_BYTES_MIN,
+  EntryReader,
+  EntryWriter,
+  type MessageReader,
+  MessageWriter,
+  openMessage,
+  readSum,
+  writeSum,
+} from './codec.ts';
 import {
   KEY_BYTES_MAX,
   type RangeSum,
@@ -138,10 +148,7 @@ export class RangeDraft {
     versions: readonly WriterVersion[],
     runsMax: number,
   ): Uint8Array {
-    const out = new MessageWriter(this.length + 128);
-    out.byte(strategy);
-    out.byte(FORMAT_VERSION);
-    out.byte(flags | (roots ? RANGE_FLAG.root : 0));
+    const out = beginMessage(strategy, flags | (roots ? RANGE_FLAG.root : 0), this.length + 128);
     out.varint(step);
     out.word(keyId);
     if (roots) {
@@ -204,11 +211,7 @@ export function decodeRange(
   bytes: Uint8Array,
   { sumWords, idWords }: Widths,
 ): RangeMessage | Refused {
-  const input = new MessageReader(bytes);
-  if (input.byte() !== strategy) input.fail(REFUSED.unknown);
-  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
-  const flags = input.byte();
-  if ((flags & ~FLAGS_ALL) !== 0) input.fail(REFUSED.malformed);
+  const { input, flags } = openMessage(strategy, bytes, FLAGS_ALL);
   const step = input.varint();
   const keyId = input.word();
   const roots = (flags & RANGE_FLAG.root) !== 0 ? { records: readSum(input), versions: readSum(input) } : undefined;
@@ -243,16 +246,6 @@ export function decodeRange(
   }
   if (!input.isWhole()) return input.refused as Refused;
   return { flags, step, keyId, roots, entries, versions, obsolete, pulls, sums, lists, wants };
-}
-
-export function writeSum(out: MessageWriter, { count, low, high }: RangeSum): void {
-  out.varint(count);
-  out.word(low);
-  out.word(high);
-}
-
-export function readSum(input: MessageReader): RangeSum {
-  return { count: input.varint(), low: input.word(), high: input.word() };
 }
 
 function readGroups(input: MessageReader, hasBits: boolean, read: (range: Range, bits: number) => void): void {

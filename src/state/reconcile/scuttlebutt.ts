@@ -1,20 +1,18 @@
-import { EntryReader, EntryWriter, entryBytesMax, FORMAT_VERSION, MessageReader, MessageWriter } from './codec.ts';
+import { beginMessage, EntryReader, EntryWriter, entryBytesMax, MessageWriter, openMessage } from './codec.ts';
 import { type Spans, uncovered } from './coverage.ts';
 import type { FlowControl } from './flow-control.ts';
-import {
-  type Conversation,
-  type ConversationOptions,
-  type ConversationStats,
-  type Cover,
-  REFUSED,
-  type ReconcileStore,
-  type Refused,
-  type StateEntry,
-  type Turn,
-  WINDOW_MAX,
-  type WriterVersion,
+import type {
+  Conversation,
+  ConversationOptions,
+  ConversationStats,
+  Cover,
+  ReconcileStore,
+  Refused,
+  StateEntry,
+  Turn,
+  WriterVersion,
 } from './port.ts';
-import { BUDGET_BYTES_DEFAULT, BUDGET_BYTES_MIN, ENTRIES_MAX, newStats, WINDOW_DEFAULT } from './range-conversation.ts';
+import { ENTRIES_MAX, LISTEN, Turns } from './turns.ts';
 
 const FLAG = {
   /** The sender has more to say: answer, with nothing if need be. */
@@ -48,6 +46,12 @@ interface Message {
   readonly digest: readonly WriterVersion[];
 }
 
+/** What is to be told of one writer, and how many records that is. */
+interface Pending {
+  readonly spans: Spans;
+  count: number;
+}
+
 export interface ScuttlebuttOptions extends ConversationOptions {
   readonly id: number;
   readonly flow?: FlowControl;
@@ -67,38 +71,33 @@ export interface ScuttlebuttOptions extends ConversationOptions {
  * It finds what differs in coverage, not what differs in records: a tombstone that one side has collected may have an old victim on the other (`needsFull`).
  */
 export class ScuttlebuttConversation implements Conversation {
-  readonly stats: ConversationStats = newStats();
   needsFull = false;
   readonly #store: ReconcileStore;
   readonly #id: number;
   readonly #salt: number;
-  readonly #budgetBytes: number;
+  readonly #turns: Turns;
   readonly #flow: FlowControl | undefined;
   /** What they lack, as far as we know and did not tell yet. */
-  readonly #pending = new Map<string, Spans>();
+  readonly #pending = new Map<string, Pending>();
   /** Writers of whom they cover more. */
   readonly #wanted = new Set<string>();
-  readonly #window: number;
-  /** Number of the next message, whoever sends it. */
-  #step = 0;
-  /** Messages in a row, theirs or ours. */
-  #row = 0;
-  #isStreaming = false;
-  #isOver = false;
 
-  constructor(store: ReconcileStore, { id, salt, budgetBytes, window, flow }: ScuttlebuttOptions) {
+  constructor(store: ReconcileStore, options: ScuttlebuttOptions) {
     this.#store = store;
-    this.#id = id;
-    this.#salt = salt;
-    this.#budgetBytes = Math.max(BUDGET_BYTES_MIN, budgetBytes ?? BUDGET_BYTES_DEFAULT);
-    this.#window = Math.min(WINDOW_MAX, window ?? WINDOW_DEFAULT);
-    this.#flow = flow;
+    this.#id = options.id;
+    this.#salt = options.salt;
+    this.#turns = new Turns(options);
+    this.#flow = options.flow;
+  }
+
+  get stats(): ConversationStats {
+    return this.#turns.stats;
   }
 
   begin(_nowMs: number): Uint8Array {
     const digest: WriterVersion[] = [];
     const all = [...this.#store.log.versions()];
-    let room = this.#budgetBytes - HEAD_BYTES;
+    let room = this.#turns.budgetBytes - HEAD_BYTES;
     // Not all fit: begin at another place each time.
     const start = all.length > 0 && bytesOfAll(all) > room ? this.#salt % all.length : 0;
     for (let i = 0; i < all.length; i++) {
@@ -111,30 +110,20 @@ export class ScuttlebuttConversation implements Conversation {
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
-    const message = this.#isOver ? REFUSED.outOfTurn : decode(this.#id, bytes);
-    const isString = typeof message === 'string';
-    if (isString || message.step !== this.#step || this.#isStreaming || this.#row >= WINDOW_MAX) {
-      this.#isOver = true;
-      return { reply: undefined, isDone: false, refused: isString ? message : REFUSED.outOfTurn };
-    }
-    const { stats } = this;
-    stats.messagesReceived++;
-    stats.bytesReceived += bytes.length;
-    this.#step++;
-    const { applied, stale, obsolete } = this.#store.apply(nowMs, message.entries, message.covers);
-    stats.entriesApplied += applied;
-    stats.entriesStale += stale;
-    stats.entriesObsolete += obsolete.length;
+    const message = decode(this.#id, bytes);
+    if (typeof message === 'string') return this.#turns.refuse(message);
+    const refused = this.#turns.problemOf(message.step);
+    if (refused !== undefined) return this.#turns.refuse(refused);
+    const isStream = (message.flags & FLAG.stream) !== 0;
+    this.#turns.heard(bytes, isStream);
+    const { obsolete } = this.#turns.apply(this.#store, nowMs, message.entries, message.covers);
     if (obsolete.length > 0) this.needsFull = true;
     this.#read(message);
-    this.#row++;
-    if ((message.flags & FLAG.stream) !== 0) return { reply: undefined, isDone: false, refused: undefined };
-    this.#row = 0;
-    return this.#answer(message);
+    return isStream ? LISTEN : this.#answer(message);
   }
 
   next(_nowMs: number): Uint8Array | undefined {
-    return this.#isStreaming ? this.#encode(0, []) : undefined;
+    return this.#turns.isStreaming ? this.#encode(0, []) : undefined;
   }
 
   /** Finds out who lacks what. */
@@ -145,7 +134,7 @@ export class ScuttlebuttConversation implements Conversation {
       named.add(theirs.writer);
       const mine = log.version(theirs.writer);
       const missing = uncovered(mine, theirs);
-      if (missing.length > 0) this.#pending.set(theirs.writer, missing);
+      this.#owe(theirs.writer, missing);
       // Only an opening is answered with a digest.
       if (step === 0 && uncovered(theirs, mine).length > 0) this.#wanted.add(theirs.writer);
       // We let go of tombstones that they have not seen: their victims, if they have some, are found by comparing everything.
@@ -154,22 +143,29 @@ export class ScuttlebuttConversation implements Conversation {
     if ((flags & FLAG.whole) === 0) return;
     for (const mine of log.versions()) {
       const missing = named.has(mine.writer) ? [] : uncovered(mine, undefined);
-      if (missing.length > 0) this.#pending.set(mine.writer, missing);
+      this.#owe(mine.writer, missing);
       if (missing.length > 0 && mine.gc > 0) this.needsFull = true;
     }
   }
 
+  #owe(writer: string, spans: Spans): void {
+    if (spans.length === 0) return;
+    const { log } = this.#store;
+    let count = 0;
+    for (let i = 0; i < spans.length; i += 2) {
+      count += log.countAfter(writer, spans[i] as number) - log.countAfter(writer, spans[i + 1] as number);
+    }
+    this.#pending.set(writer, { spans, count });
+  }
+
   #answer(theirs: Message): Turn {
-    const isTold = theirs.flags & FLAG.last;
+    const isTold = (theirs.flags & FLAG.last) !== 0;
     const isNothing = this.#pending.size === 0 && this.#wanted.size === 0 && (theirs.flags & FLAG.more) === 0;
     if (this.#flow && theirs.step < 2) this.#flow.exchange(theirs);
     // The opener of a conversation in which there is nothing to tell hears so; otherwise whoever has nothing left is silent.
-    if (isTold || (isNothing && theirs.step > 0)) {
-      this.#isOver = true;
-      return { reply: undefined, isDone: true, refused: undefined };
-    }
+    if (isTold || (isNothing && theirs.step > 0)) return this.#turns.end();
     const digest: WriterVersion[] = [];
-    let room = (this.#budgetBytes >> 1) - HEAD_BYTES;
+    let room = (this.#turns.budgetBytes >> 1) - HEAD_BYTES;
     for (const writer of this.#wanted) {
       const version = this.#store.log.version(writer) ?? { writer, max: 0, gc: 0, ahead: [] };
       room -= versionBytes(version);
@@ -178,19 +174,18 @@ export class ScuttlebuttConversation implements Conversation {
       this.#wanted.delete(writer);
     }
     const reply = this.#encode(0, digest);
-    this.#isOver = isNothing;
+    this.#turns.isOver = isNothing;
     return { reply, isDone: isNothing, refused: undefined };
   }
 
   /** A message with what fits of what they lack. */
   #encode(flags: number, digest: readonly WriterVersion[]): Uint8Array {
-    const step = this.#step++;
-    this.#row++;
+    const { step } = this.#turns;
     const body = new MessageWriter();
     const writer = new EntryWriter(body);
     const covers: Cover[] = [];
     const used = digest.reduce((sum, version) => sum + versionBytes(version), HEAD_BYTES);
-    const entries = this.#fill(writer, body, covers, this.#budgetBytes - used);
+    const entries = this.#fill(writer, body, covers, this.#turns.budgetBytes - used);
     const isMore = this.#pending.size > 0 || this.#wanted.size > 0;
     if (this.#flow && step > 0) this.#flow.note(!isMore);
     body.varint(covers.length);
@@ -199,20 +194,15 @@ export class ScuttlebuttConversation implements Conversation {
     for (const version of digest) writer.version(version, RUNS_MAX);
     const isLast = step === 1 && entries === 0 && covers.length === 0 && digest.length === 0 && !isMore;
     // A digest is answered first.
-    this.#isStreaming = isMore && digest.length === 0 && step > 0 && this.#row < this.#window;
-    if (!this.#isStreaming) this.#row = 0;
-    const out = new MessageWriter(body.length + HEAD_BYTES);
-    out.byte(this.#id);
-    out.byte(FORMAT_VERSION);
-    out.byte(flags | (this.#isStreaming ? FLAG.stream : isMore ? FLAG.more : 0) | (isLast ? FLAG.last : 0));
+    const isStream = this.#turns.stream(isMore && digest.length === 0 && step > 0);
+    const going = isStream ? FLAG.stream : isMore ? FLAG.more : 0;
+    const out = beginMessage(this.#id, flags | going | (isLast ? FLAG.last : 0), body.length + HEAD_BYTES);
     out.varint(step);
     out.varint(Math.min(RATE_MAX, Math.round((this.#flow?.desired ?? 0) * RATE_SCALE)));
     out.varint(Math.min(RATE_MAX, Math.round((this.#flow?.allowed ?? 0) * RATE_SCALE)));
     out.varint(entries);
     out.bytes(body.take());
-    this.stats.messagesSent++;
-    this.stats.bytesSent += out.length;
-    return out.take();
+    return this.#turns.sent(out.take());
   }
 
   /** Scuttle-depth: the writer with most to tell first, its writes in their order. Returns how many entries were written. */
@@ -220,14 +210,9 @@ export class ScuttlebuttConversation implements Conversation {
     const { log } = this.#store;
     let entries = 0;
     let isFull = false;
-    const order = [...this.#pending].map(([name, spans]) => {
-      let count = 0;
-      for (let i = 0; i < spans.length; i += 2)
-        count += log.countAfter(name, spans[i] as number) - log.countAfter(name, spans[i + 1] as number);
-      return { name, spans, count };
-    });
-    order.sort((a, b) => b.count - a.count);
-    for (const { name, spans } of order) {
+    const order = [...this.#pending].sort(([, a], [, b]) => b.count - a.count);
+    for (const [name, pending] of order) {
+      const { spans } = pending;
       const gc = log.version(name)?.gc ?? 0;
       let at = 0;
       for (; at < spans.length && !isFull; at += 2) {
@@ -244,6 +229,7 @@ export class ScuttlebuttConversation implements Conversation {
           if (isFull) return false;
           writer.entry(entry);
           entries++;
+          pending.count--;
           told = sequence;
           return true;
         });
@@ -273,11 +259,7 @@ function bytesOfAll(versions: readonly WriterVersion[]): number {
 }
 
 function decode(id: number, bytes: Uint8Array): Message | Refused {
-  const input = new MessageReader(bytes);
-  if (input.byte() !== id) input.fail(REFUSED.unknown);
-  if (input.byte() !== FORMAT_VERSION) input.fail(REFUSED.unknown);
-  const flags = input.byte();
-  if ((flags & ~FLAGS_ALL) !== 0) input.fail(REFUSED.malformed);
+  const { input, flags } = openMessage(id, bytes, FLAGS_ALL);
   const step = input.varint();
   const desired = input.varint(RATE_MAX) / RATE_SCALE;
   const allowed = input.varint(RATE_MAX) / RATE_SCALE;
