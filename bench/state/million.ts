@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HashIndex } from '../../src/state/reconcile/hash-index.ts';
+import { StateHash } from '../../src/state/reconcile/hashes.ts';
 import type { Conversation, Strategy } from '../../src/state/reconcile/port.ts';
 import { CHECKSUM_FIRST, RANGE } from '../../src/state/reconcile/strategies.ts';
 import { Prng } from '../../src/util/prng.ts';
@@ -16,6 +17,8 @@ export interface Million {
   /** An update of a key in a store, and of the hash index alone, ns. */
   readonly writeNs: Readonly<Record<'small' | 'large', number>>;
   readonly indexNs: Readonly<Record<'small' | 'large', number>>;
+  /** Position and fingerprint of one record, ns. */
+  readonly hashNs: number;
   /** The longest of a million insertions into the hash index, ms. */
   readonly indexMaxMs: number;
   /** Bytes of both indexes and the recent list per record. */
@@ -72,6 +75,7 @@ export async function million(): Promise<Million> {
   }
   return {
     writeNs: { small: writeSmall, large: writeLarge },
+    hashNs: hashes(),
     indexNs: { small: small.ns, large: large.ns },
     indexMaxMs: large.maxMs,
     indexBytes: large.bytes,
@@ -114,6 +118,19 @@ function writes(states: States, size: number): number {
   const began = performance.now();
   for (let i = 0; i < WRITES; i++) states.writeBoth(Math.floor(prng.unit() * size));
   return ((performance.now() - began) * 1e6) / WRITES / 2;
+}
+
+/** Hashes of records of the size that all these measurements use: ns each. */
+function hashes(): number {
+  const hash = new StateHash(Uint32Array.of(1, 2, 3, 4));
+  const [key, value] = [new Uint8Array(15), new Uint8Array(32)];
+  const rounds = 200_000;
+  const began = performance.now();
+  for (let i = 0; i < rounds; i++) {
+    key[i & 7] = i;
+    hash.ofRecord({ key, writer: 'node-00', sequence: i, timeMs: i, counter: 0, kind: 0, value });
+  }
+  return ((performance.now() - began) * 1e6) / rounds;
 }
 
 /** A hash index of `size` records: one removal and one addition, the longest addition, and its memory per record. */

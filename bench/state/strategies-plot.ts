@@ -10,7 +10,7 @@ const GAP_X = 84;
 const GAP_Y = 84;
 const FOOT = 96;
 const BYTES_MIN = 1; // log10
-const BYTES_MAX = 8;
+const BYTES_MAX = 8.2;
 const COLORS: Readonly<Record<(typeof COLUMNS)[number], string>> = {
   'checksum-first': '#0b5cad',
   range: '#2f8f46',
@@ -25,6 +25,12 @@ const DASHES: Readonly<Record<(typeof COLUMNS)[number], string>> = {
   scuttlebutt: '2 3',
   'peel-back': '9 3 2 3',
 };
+
+/** 1000 as 1k, a million as 1M: long numbers would touch each other. */
+function compact(count: number): string {
+  if (count < 1000) return String(count);
+  return count < 1e6 ? `${count / 1000}k` : `${count / 1e6}M`;
+}
 
 /** An SVG document. */
 export function drawStrategies({ rows, where }: Results): string {
@@ -59,7 +65,7 @@ export function drawStrategies({ rows, where }: Results): string {
     for (let k = -1; k <= Math.log10(size); k++) {
       const at = x(k < 0 ? 0 : 10 ** k);
       out.push(`<line x1="${at}" x2="${at}" y1="${top}" y2="${top + PANEL_HEIGHT}" stroke="#eeeeee"/>`);
-      const label = k < 0 ? '0' : (10 ** k).toLocaleString('en-US');
+      const label = k < 0 ? '0' : compact(10 ** k);
       out.push(`<text x="${at}" y="${top + PANEL_HEIGHT + 17}" text-anchor="middle" fill="#555555">${label}</text>`);
     }
     for (const strategy of [...COLUMNS].reverse()) {

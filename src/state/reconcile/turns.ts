@@ -14,7 +14,7 @@ import {
 
 const BUDGET_BYTES_DEFAULT = 65_536;
 const BUDGET_BYTES_MIN = 512;
-const WINDOW_DEFAULT = 16;
+const WINDOW_DEFAULT = 64;
 /** Records in one message, at most: what a receiver takes in about a millisecond, so that no message keeps its event loop long. */
 export const ENTRIES_MAX = 256;
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { uncovered } from '../../../src/state/reconcile/coverage.ts';
 import { FlowControl } from '../../../src/state/reconcile/flow-control.ts';
 import { StateHash } from '../../../src/state/reconcile/hashes.ts';
-import { choosePartner } from '../../../src/state/reconcile/partners.ts';
+import { choosePartner, partnerWeights } from '../../../src/state/reconcile/partners.ts';
 import { RecentList } from '../../../src/state/reconcile/recent-list.ts';
 import { WriterLog } from '../../../src/state/reconcile/writer-log.ts';
 import { Prng } from '../../../src/util/prng.ts';
@@ -83,6 +83,16 @@ describe('partner choice', () => {
     [1, 1 / 4, 1 / 16].forEach((weight, i) => {
       expect((counts[i] as number) / DRAWS).toBeCloseTo(weight / total, 1.5);
     });
+  });
+
+  it('by count follows the formula, whatever the distances are: those at one distance share what their ranks get', () => {
+    // Three at distance 5, one at 70: Q(5) = 4, Q(70) = 5, with the one added.
+    const weights = partnerWeights(4, { exponent: 2, distance: (i) => [5, 70, 5, 5][i] as number, isByCount: true });
+    const near = (1 / 1 - 1 / 4) / 3;
+    const far = 1 / 4 - 1 / 5;
+    for (const [i, weight] of [near, far, near, near].entries()) expect(weights[i]).toBeCloseTo(weight, 12);
+    const byOne = partnerWeights(3, { exponent: 1, distance: (i) => 1 + i, isByCount: true });
+    for (const [i, weight] of byOne.entries()) expect(weight).toBeCloseTo(Math.log((i + 2) / (i + 1)), 12);
   });
 
   it('takes distances that are nonsense for the nearest, and always names somebody', () => {
