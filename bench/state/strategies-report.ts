@@ -49,7 +49,7 @@ export function tables(results: Results): Readonly<Record<string, string>> {
       '',
       ...method,
     ].join('\n'),
-    'reconciliation-million': [...millionTable(results.million), '', ...method].join('\n'),
+    'reconciliation-million': [...millionTable(results), '', ...method].join('\n'),
   };
 }
 
@@ -100,8 +100,9 @@ function emptyTable(rows: readonly Row[]): string[] {
   ];
 }
 
-function millionTable(result: Million | undefined): string[] {
+function millionTable({ million: result, rows }: Results): string[] {
   if (!result) return ['Not measured.'];
+  const rest = rows.find((row) => row.size === 1_000_000 && row.label === '0' && row.strategy === 'checksum-first');
   const { writeNs, hashNs, indexNs, indexBytes, indexMaxMs, ten, first } = result;
   const [fastest] = Object.values(first).sort((a, b) => a.cpuMs - b.cpuMs);
   const us = (ns: number) => `${(ns / 1000).toFixed(2)} us`;
@@ -113,6 +114,11 @@ function millionTable(result: Million | undefined): string[] {
     `| of that the hashes of the record | ${us(hashNs)} |`,
     `| longest of a million insertions into the hash index, pauses of the machine included | ${indexMaxMs.toFixed(1)} ms |`,
     `| hash index, memory per record | ${indexBytes.toFixed(1)} bytes |`,
+    ...(rest
+      ? [
+          `| at rest, one exchange opened by each node per second | ${rest.bytes} bytes per second sent by each node, as many received |`,
+        ]
+      : []),
     ...Object.entries(ten).map(
       ([name, { bytes, turns, cpuMs }]) =>
         `| 10 differences, ${name} | at most ${bytes.toLocaleString('en-US')} bytes, ${turns / 2} round trips, ${time(cpuMs)} |`,

@@ -1,4 +1,8 @@
-import type { Cover, WriterVersion } from './port.ts';
+import type { Cover, WriterLogView, WriterVersion } from './port.ts';
+
+/** What a version takes in a message besides the writer's name, and one of its runs, at most. */
+const VERSION_BYTES = 20;
+const RUN_BYTES = 8;
 
 /** Parts of a writer's sequences as pairs (from, to]: after `from` up to `to`, ascending and apart. */
 export type Spans = number[];
@@ -30,6 +34,35 @@ export function coversOf(version: WriterVersion): Cover[] {
     covers.push({ writer: version.writer, from: spans[i] as number, to: spans[i + 1] as number });
   }
   return covers;
+}
+
+/** Bytes of a version with at most so many runs, rounded up. */
+export function versionBytes({ writer, ahead }: WriterVersion, runsMax: number): number {
+  return VERSION_BYTES + writer.length + RUN_BYTES * Math.min(runsMax, ahead.length >>> 1);
+}
+
+/**
+ * As many versions as fit into `room` bytes: of the writers that the conversation was about first, then of others from a place that the salt chooses, so that
+ * everybody's turn comes.
+ */
+export function versionsToTell(
+  log: WriterLogView,
+  first: ReadonlySet<string>,
+  salt: number,
+  room: number,
+  runsMax: number,
+): WriterVersion[] {
+  const chosen: WriterVersion[] = [];
+  let left = room;
+  const take = (version: WriterVersion | undefined): void => {
+    if (version === undefined || left < 0 || version.max + version.ahead.length === 0) return;
+    left -= versionBytes(version, runsMax);
+    chosen.push(version);
+  };
+  for (const writer of first) take(log.version(writer));
+  const others = left < 0 ? [] : [...log.versions()].filter(({ writer }) => !first.has(writer));
+  for (let i = 0; i < others.length && left >= 0; i++) take(others[(i + salt) % others.length]);
+  return chosen;
 }
 
 function spansOf(version: WriterVersion | undefined): Spans {

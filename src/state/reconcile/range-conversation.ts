@@ -1,5 +1,5 @@
 import { entryBytesMax } from './codec.ts';
-import { coversOf } from './coverage.ts';
+import { coversOf, versionsToTell } from './coverage.ts';
 import { shortId, shortSum } from './hashes.ts';
 import {
   type Conversation,
@@ -46,8 +46,6 @@ export interface RangePlan {
 
 /** Versions in one message, in bytes, at most. Who is left out comes next time. */
 const VERSIONS_BYTES_MAX = 2048;
-const VERSION_BYTES = 24;
-const RUN_BYTES = 6;
 /** Runs ahead of a writer in one message, at most. */
 const RUNS_MAX = 16;
 /** Things to do, at most; depth first, a few thousand are many. What does not fit is found again next time. */
@@ -341,7 +339,7 @@ export class RangeConversation implements Conversation {
     const isEqual = theirs.roots !== undefined && isSame(theirs.roots.records, roots.records);
     const isCovered = this.#isCovered(roots);
     if (this.#isOpener && (isCovered || !isEqual)) return this.#turns.end();
-    const versions = isCovered ? [] : this.#versions();
+    const versions = isCovered ? [] : this.#versions;
     // Equal records, unequal coverage, and they have not told theirs: one more turn, so that both sides end up with both.
     const isOneMore = isEqual && !isCovered && theirs.versions.length === 0 && !this.#isOpener;
     this.#turns.isOver = !isOneMore;
@@ -356,7 +354,7 @@ export class RangeConversation implements Conversation {
     const isStream = this.#turns.stream(hasMore && draft.entries > 0);
     if (hasMore) return this.#send(draft, isStream ? RANGE_FLAG.stream : RANGE_FLAG.more, undefined, []);
     const roots = this.#roots();
-    return this.#send(draft, 0, roots, draft.isAsking || this.#isCovered(roots) ? [] : this.#versions());
+    return this.#send(draft, 0, roots, draft.isAsking || this.#isCovered(roots) ? [] : this.#versions);
   }
 
   /** False when they have said what they cover and it is something else. */
@@ -370,6 +368,11 @@ export class RangeConversation implements Conversation {
     return this.#turns.sent(draft.encode(this.#plan.id, { flags, step, keyId }, roots, versions, RUNS_MAX));
   }
 
+  get #versions(): WriterVersion[] {
+    const room = Math.min(VERSIONS_BYTES_MAX, this.#turns.budgetBytes >> 1);
+    return versionsToTell(this.#store.log, this.#touched, this.#salt, room, RUNS_MAX);
+  }
+
   #roots(): Roots {
     return { records: rootOf(this.#store), versions: { ...this.#store.log.sum } };
   }
@@ -377,25 +380,6 @@ export class RangeConversation implements Conversation {
   #isEqual(theirs: RangeSum): boolean {
     this.#store.index.sum(0, 0, this.#sum);
     return isSame(this.#sum, theirs);
-  }
-
-  /** Versions of the writers that this was about, then of others from a place that the salt chooses. */
-  #versions(): WriterVersion[] {
-    const { log } = this.#store;
-    const chosen: WriterVersion[] = [];
-    let room = Math.min(VERSIONS_BYTES_MAX, this.#turns.budgetBytes >> 1);
-    const take = (version: WriterVersion | undefined): void => {
-      if (version === undefined || room < 0 || version.max + version.ahead.length === 0) return;
-      room -= VERSION_BYTES + version.writer.length + RUN_BYTES * Math.min(RUNS_MAX, version.ahead.length >>> 1);
-      chosen.push(version);
-    };
-    for (const writer of this.#touched) {
-      if (room < 0) return chosen;
-      take(log.version(writer));
-    }
-    const others = [...log.versions()].filter(({ writer }) => !this.#touched.has(writer));
-    for (let i = 0; i < others.length && room >= 0; i++) take(others[(i + this.#salt) % others.length]);
-    return chosen;
   }
 }
 

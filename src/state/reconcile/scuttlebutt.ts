@@ -1,5 +1,5 @@
 import { beginMessage, EntryReader, EntryWriter, entryBytesMax, MessageWriter, openMessage } from './codec.ts';
-import { type Spans, uncovered } from './coverage.ts';
+import { type Spans, uncovered, versionBytes } from './coverage.ts';
 import type { FlowControl } from './flow-control.ts';
 import type {
   Conversation,
@@ -26,9 +26,6 @@ const FLAG = {
 } as const;
 const FLAGS_ALL = 15;
 const HEAD_BYTES = 32;
-/** What a version takes besides the writer's name, and a run, at most. */
-const VERSION_BYTES = 20;
-const RUN_BYTES = 8;
 const COVER_BYTES = 20;
 /** Runs of a writer in a digest, at most. What is beyond the last one is sent again. */
 const RUNS_MAX = 256;
@@ -102,7 +99,7 @@ export class ScuttlebuttConversation implements Conversation {
     const start = all.length > 0 && bytesOfAll(all) > room ? this.#salt % all.length : 0;
     for (let i = 0; i < all.length; i++) {
       const version = all[(start + i) % all.length] as WriterVersion;
-      room -= versionBytes(version);
+      room -= versionBytes(version, RUNS_MAX);
       if (room < 0) break;
       digest.push(version);
     }
@@ -168,7 +165,7 @@ export class ScuttlebuttConversation implements Conversation {
     let room = (this.#turns.budgetBytes >> 1) - HEAD_BYTES;
     for (const writer of this.#wanted) {
       const version = this.#store.log.version(writer) ?? { writer, max: 0, gc: 0, ahead: [] };
-      room -= versionBytes(version);
+      room -= versionBytes(version, RUNS_MAX);
       if (room < 0 && digest.length > 0) break;
       digest.push(version);
       this.#wanted.delete(writer);
@@ -184,7 +181,7 @@ export class ScuttlebuttConversation implements Conversation {
     const body = new MessageWriter();
     const writer = new EntryWriter(body);
     const covers: Cover[] = [];
-    const used = digest.reduce((sum, version) => sum + versionBytes(version), HEAD_BYTES);
+    const used = digest.reduce((sum, version) => sum + versionBytes(version, RUNS_MAX), HEAD_BYTES);
     const entries = this.#fill(writer, body, covers, this.#turns.budgetBytes - used);
     const isMore = this.#pending.size > 0 || this.#wanted.size > 0;
     if (this.#flow && step > 0) this.#flow.note(!isMore);
@@ -250,12 +247,8 @@ export class ScuttlebuttConversation implements Conversation {
   }
 }
 
-function versionBytes({ writer, ahead }: WriterVersion): number {
-  return VERSION_BYTES + writer.length + RUN_BYTES * Math.min(RUNS_MAX, ahead.length >>> 1);
-}
-
 function bytesOfAll(versions: readonly WriterVersion[]): number {
-  return versions.reduce((sum, version) => sum + versionBytes(version), 0);
+  return versions.reduce((sum, version) => sum + versionBytes(version, RUNS_MAX), 0);
 }
 
 function decode(id: number, bytes: Uint8Array): Message | Refused {

@@ -100,9 +100,11 @@ describe('partner choice', () => {
       fc.property(
         fc.array(fc.oneof(fc.double(), fc.constant(0)), { minLength: 1, maxLength: 9 }),
         fc.integer(),
-        (list, seed) => {
+        fc.boolean(),
+        (list, seed, isByCount) => {
           const chosen = choosePartner(new Prng(seed), list.length, {
             exponent: 2,
+            isByCount,
             distance: (i) => list[i] as number,
           });
           expect(chosen).toBeGreaterThanOrEqual(0);
