@@ -178,6 +178,7 @@ class PacketCodec {
         return add_record(kind, at + 1, end);
       case message::user:
       case message::rumor:
+      case message::average:
         return add_data(kind, at + 1, end);
       case message::compound:
         return depth == kNestingMax ? reject::nestedTooDeep : open_compound(at + 1, end, depth + 1);

@@ -213,6 +213,16 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#call('ping', named?.name ?? target);
   }
 
+  /**
+   * How many members there are, found by push-pull averaging instead of counting the table (Jelasity et al. 2005): what the others hold, not what this node
+   * has heard. Takes `cycles` (1 to 255, default 40) gossip intervals, 8 s with the lan profile, in which every member sends and answers one small packet per
+   * cycle. Below a thousandth off at 10,000 members without loss. Only members that run hearsay take part. Rejects with ERR_ESTIMATE_FAILED when this
+   * node has `extensions` off, or too many are under way.
+   */
+  async estimate({ cycles }: { readonly cycles?: number } = {}): Promise<number> {
+    return this.#call('estimate', cycles);
+  }
+
   /** Counters, health and queue depths; see ClusterStats. */
   stats(): Promise<ClusterStats> {
     return this.#call('stats');

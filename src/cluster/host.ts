@@ -233,6 +233,11 @@ export class ClusterHost {
       if (!outcome.ok) throw new HearsayError('ERR_TIMEOUT', `ping ${name}: no answer`);
       return performance.now() - sent;
     },
+    estimate: async (cycles) => {
+      const outcome = await this.#command((now) => this.#engine.estimate(now, cycles));
+      if (!outcome.ok) throw new HearsayError('ERR_ESTIMATE_FAILED', `estimate: ${outcome.detail}`);
+      return Number(outcome.detail);
+    },
     stats: async () => this.#stats(),
     addKey: async (key) => {
       if (this.#keyring.size === 0) {

@@ -14,6 +14,7 @@ export interface HostCommands {
   broadcast: { args: [data: Uint8Array]; answer: undefined };
   send: { args: [to: string, data: Uint8Array, reliable: boolean]; answer: undefined };
   ping: { args: [name: string]; answer: number };
+  estimate: { args: [cycles: number | undefined]; answer: number };
   stats: { args: []; answer: ClusterStats };
   addKey: { args: [key: Uint8Array]; answer: undefined };
   useKey: { args: [key: Uint8Array]; answer: undefined };

@@ -38,6 +38,8 @@ export const MESSAGE = {
   rumor: 200,
   /** Delta push-pull: digests and differing rows. On streams, only with members that announced EXT.deltaSync. */
   sync: 201,
+  /** Push-pull averaging: one half of an exchange. Only to members that announced EXT.averaging. */
+  average: 202,
   label: 244,
 } as const;
 
@@ -52,6 +54,8 @@ export const EXT = {
   stalled: 2,
   /** Understands MESSAGE.sync. */
   deltaSync: 4,
+  /** Understands MESSAGE.average. */
+  averaging: 8,
   /** Bits 8..31: raised by the member with each change of the word, so that newer wins. */
   sequenceShift: 8,
 } as const;

@@ -5,6 +5,7 @@ import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { encodeDead, encodePing, encodeUser, encodeUserHeader } from '../wire/messages.ts';
 import { STREAM_LIMITS } from '../wire/stream-body.ts';
+import { type Averagings, CYCLES_MAX } from './averaging.ts';
 import { UDP_BUFFER_BYTES_MAX } from './config.ts';
 import type { Context } from './context.ts';
 import type { Dissemination } from './dissemination.ts';
@@ -25,6 +26,7 @@ export interface CommandParts {
   readonly membership: Membership;
   readonly news: Dissemination;
   readonly outbox: Outbox;
+  readonly averagings: Averagings;
   readonly prober: Prober;
   readonly pushPull: PushPull;
   readonly sequences: Sequences;
@@ -192,6 +194,18 @@ export class Commands {
       ext: self.ext,
     });
     outbox.commit(end, roster.address(slot), SEND.piggyback | (news.sendFlags(slot) & SEND.extended));
+    return request;
+  }
+
+  estimate(nowMs: number, cycles: number): number {
+    if (!Number.isInteger(cycles) || cycles < 1 || cycles > CYCLES_MAX) {
+      throw new HearsayError(
+        'ERR_ARGUMENT_INVALID',
+        `cycles: expected a whole number from 1 to ${CYCLES_MAX}, got ${String(cycles)}`,
+      );
+    }
+    const request = ++this.#lastRequest;
+    this.#parts.averagings.start(nowMs, cycles, request);
     return request;
   }
 

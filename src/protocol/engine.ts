@@ -7,6 +7,7 @@ import { Prng, sfc32Seed } from '../util/prng.ts';
 import { PacketSeal } from '../wire/packet.ts';
 import { type StreamReader, StreamSeal } from '../wire/stream.ts';
 import { Acceptor } from './acceptor.ts';
+import { Averagings } from './averaging.ts';
 import { Awareness } from './awareness.ts';
 import { Commands } from './commands.ts';
 import { type EngineConfig, validateConfig } from './config.ts';
@@ -71,6 +72,7 @@ export class GossipEngine {
   readonly #pushPull: PushPull;
   readonly #acceptor: Acceptor;
   readonly #commands: Commands;
+  readonly #averagings: Averagings;
   #events: GossipEvent[] = [];
   #nextEvent = 0;
   #nowMs = Number.NEGATIVE_INFINITY;
@@ -138,6 +140,9 @@ export class GossipEngine {
           finish: (__, reply) => report(reply !== undefined && ackSeqNo(reply) === seqNo),
         }),
     );
+    this.#averagings = new Averagings(context, this.#outbox, (request, ok, detail) =>
+      context.emit({ type: 'done', request, ok, detail }),
+    );
     this.#inbox = new Inbox(
       context,
       this.#packetSeal,
@@ -146,12 +151,14 @@ export class GossipEngine {
       this.#news,
       this.#responder,
       this.#sequences,
+      this.#averagings,
     );
     this.#commands = new Commands({
       context,
       membership: this.#membership,
       news: this.#news,
       outbox: this.#outbox,
+      averagings: this.#averagings,
       prober: this.#prober,
       pushPull: this.#pushPull,
       sequences: this.#sequences,
@@ -302,6 +309,15 @@ export class GossipEngine {
     return this.#commands.exchange(nowMs, name);
   }
 
+  /**
+   * Estimates how many members there are by averaging over `cycles` gossip intervals (default 40: the error is below a thousandth for 10,000 members); done's detail is
+   * the number as text. Counts those that announced EXT.averaging. Not ok without `extensions`. Throws ERR_ARGUMENT_INVALID.
+   */
+  estimate(nowMs: number, cycles = 40): number {
+    this.#advance(nowMs);
+    return this.#commands.estimate(nowMs, cycles);
+  }
+
   // What is to be done
 
   /** The next datagram to send. */
@@ -409,6 +425,9 @@ export class GossipEngine {
         break;
       case TIMER.gossipTick:
         this.#news.gossipTick(nowMs);
+        break;
+      case TIMER.averageTick:
+        this.#averagings.tick(nowMs);
         break;
       case TIMER.pushPullTick:
         this.#pushPull.tick(nowMs);

@@ -2,6 +2,7 @@ import { MESSAGE } from '../kernels/contract.ts';
 import { CODEC, PACKET, RECORD } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import type { PacketSeal } from '../wire/packet.ts';
+import type { Averagings } from './averaging.ts';
 import type { Context } from './context.ts';
 import { type Dissemination, viewOf } from './dissemination.ts';
 import type { Gate } from './gate.ts';
@@ -25,6 +26,7 @@ export class Inbox {
   readonly #news: Dissemination;
   readonly #responder: Responder;
   readonly #sequences: Sequences;
+  readonly #averagings: Averagings;
   /** Senders of the datagrams collected by add(). */
   readonly #froms: Address[] = [];
   #top = 0;
@@ -37,6 +39,7 @@ export class Inbox {
     news: Dissemination,
     responder: Responder,
     sequences: Sequences,
+    averagings: Averagings,
   ) {
     this.#context = context;
     this.#seal = seal;
@@ -45,6 +48,7 @@ export class Inbox {
     this.#news = news;
     this.#responder = responder;
     this.#sequences = sequences;
+    this.#averagings = averagings;
   }
 
   /** Collects one datagram as received. False, and counted, when the inbox is full: handle what is there first. */
@@ -176,6 +180,9 @@ export class Inbox {
         });
         break;
       }
+      case MESSAGE.average:
+        this.#averagings.take(nowMs, codec, record, addressOf(packet));
+        break;
       default:
     }
   }

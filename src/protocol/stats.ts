@@ -64,6 +64,10 @@ export interface EngineStats {
   rumorsReceived: number;
   /** Rumors that had been seen before. */
   rumorsDuplicate: number;
+  /** Halves of exchanges of an averaging. */
+  averagesReceived: number;
+  /** Those that would have begun one more than we take part in. */
+  averagesRefused: number;
   userMessagesReceived: number;
 
   pushPullsStarted: number;
@@ -127,6 +131,8 @@ export function createStats(): EngineStats {
     broadcastsTransmitted: 0,
     rumorsReceived: 0,
     rumorsDuplicate: 0,
+    averagesReceived: 0,
+    averagesRefused: 0,
     userMessagesReceived: 0,
     pushPullsStarted: 0,
     pushPullsMerged: 0,

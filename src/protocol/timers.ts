@@ -24,6 +24,8 @@ export const TIMER = {
   earlyExchange: 10,
   /** A large state is being merged: the next turn of that. */
   mergeTurn: 11,
+  /** The next cycle of the averagings that are running. */
+  averageTick: 12,
 } as const;
 export type TimerKind = (typeof TIMER)[keyof typeof TIMER];
 

@@ -24,6 +24,7 @@ export const ERROR_CODES = [
   'ERR_CLUSTER_STOPPED',
   'ERR_WORKER_FAILED',
   'ERR_TIMEOUT',
+  'ERR_ESTIMATE_FAILED',
   'ERR_ABORTED',
 ] as const;
 

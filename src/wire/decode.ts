@@ -1,4 +1,5 @@
 import { MESSAGE, REJECT } from '../kernels/contract.ts';
+import { type Average, parseAverage } from './average.ts';
 import { FIELDS, nextField } from './fields.ts';
 import type { Accusation, Ack, Alive, IndirectPing, NodeState, Ping, PushPullHeader } from './messages.ts';
 import { MsgpackReader } from './msgpack.ts';
@@ -20,7 +21,8 @@ export type Message =
   | { readonly type: 'error'; readonly text: Uint8Array }
   | { readonly type: 'compress'; readonly algorithm: number; readonly data: Uint8Array }
   | { readonly type: 'user'; readonly payload: Uint8Array }
-  | ({ readonly type: 'rumor' } & Rumor);
+  | ({ readonly type: 'rumor' } & Rumor)
+  | ({ readonly type: 'average' } & Average);
 
 const U8 = 255;
 const U16 = 65535;
@@ -61,6 +63,10 @@ function decodeBody(type: number, reader: MsgpackReader): Message | number {
     case MESSAGE.rumor: {
       const rumor = parseRumor(reader.bytes, reader.pos - 1, reader.end);
       return typeof rumor === 'number' ? rumor : { type: 'rumor', ...rumor };
+    }
+    case MESSAGE.average: {
+      const average = parseAverage(reader.bytes.subarray(reader.pos, reader.end));
+      return typeof average === 'number' ? average : { type: 'average', ...average };
     }
     default:
       return -REJECT.unknownType;

@@ -1,4 +1,5 @@
 import { bytesOf, fromHex, toHex } from '../../src/util/bytes.ts';
+import { AVERAGE_BYTES, encodeAverage } from '../../src/wire/average.ts';
 import type { Message } from '../../src/wire/decode.ts';
 import {
   encodeAck,
@@ -50,6 +51,8 @@ export function encodeMessage(message: Message): Uint8Array {
         return encodeUser(out, at, message.payload);
       case 'rumor':
         return encodeRumor(out, at, message);
+      case 'average':
+        return out.length - at < AVERAGE_BYTES ? -(at + AVERAGE_BYTES) : encodeAverage(out, at, message);
     }
   });
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MESSAGE, REJECT } from '../../src/kernels/contract.ts';
 import { bytesOf, concatBytes, fromHex, toHex } from '../../src/util/bytes.ts';
+import { AVERAGE_BYTES, encodeAverage, parseAverage } from '../../src/wire/average.ts';
 import {
   decodeMessage,
   type Message,
@@ -234,6 +235,13 @@ describe('messages', () => {
         origin: fc.uint8Array({ maxLength: 255 }),
         payload: bytes,
       }),
+      fc.record({
+        type: fc.constant('average' as const),
+        kind: fc.constant(0),
+        id: fc.uint8Array({ minLength: 8, maxLength: 8 }),
+        cycles: fc.nat(255),
+        value: fc.double({ min: 0, max: 1, noNaN: true }),
+      }),
     );
     fc.assert(
       fc.property(anyMessage, (message) => {
@@ -275,6 +283,26 @@ describe('alive', () => {
       toHex(encoded((out, at) => encodeAlive(out, at, { ...base, meta })));
     expect(hex(null)).toContain('a44d657461c0');
     expect(hex(new Uint8Array(0))).toContain('a44d657461a0');
+  });
+});
+
+describe('average', () => {
+  const average = { kind: 1, id: fromHex('0102030405060708'), cycles: 7, value: -0.25 };
+
+  it('is 19 bytes: type, kind, id, cycles, value', () => {
+    const out = new Uint8Array(AVERAGE_BYTES);
+    expect(encodeAverage(out, 0, average)).toBe(19);
+    expect(toHex(out)).toBe('ca01010203040506070807000000000000d0bf');
+    expect(parseAverage(out.subarray(1))).toEqual(average);
+  });
+
+  it.each([
+    ['cut short', 'ca01010203040506070807000000000000d0', -REJECT.truncated],
+    ['of another kind', 'ca02010203040506070807000000000000d0bf', -REJECT.fieldInvalid],
+    ['with NaN', 'ca00010203040506070807000000000000f87f', -REJECT.fieldInvalid],
+    ['with a value beyond its range', 'ca000102030405060708070000000000000040', -REJECT.fieldInvalid],
+  ])('%s is refused', (_, hex, code) => {
+    expect(parseAverage(fromHex(hex).subarray(1))).toBe(code);
   });
 });
 

@@ -174,6 +174,7 @@ export class JsPacketCodec implements PacketCodec {
         return this.addRecord(kind, at + 1, end);
       case MESSAGE.user:
       case MESSAGE.rumor:
+      case MESSAGE.average:
         return this.addData(kind, at + 1, end);
       case MESSAGE.compound:
         return depth === NESTING_MAX ? REJECT.nestedTooDeep : this.openCompound(at + 1, end, depth + 1);
