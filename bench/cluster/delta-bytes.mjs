@@ -5,7 +5,7 @@
 // Two engines in virtual time (hearsay/sim), so the bytes are the same on every machine and on both backends: counted are the messages on the stream,
 // as they are handed to TCP, without label and encryption. The full exchange is run too, with and without LZW; its bytes are memberlist's (test/wire
 // compares them), as it sends them with EnableCompression false and true. Every member has metadata of its own, which is the worst case for a dictionary.
-// Every exchange is checked: afterwards both sides hold the same table. --write puts the table into docs/benchmarks.md and draws docs/diagrams/delta-bytes.svg.
+// Every exchange is checked: afterwards both sides hold the same table. --write puts the table into docs/benchmarks.md and the numbers into docs/data, from where `make diagrams` has them.
 // Non-goals: headers of TCP and IP, and how long it takes (bench/versus has the times).
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,6 @@ import { Simulation } from '../../dist/sim/index.js';
 import { Prng } from '../../dist/util/prng.js';
 import { encodeNodeState, encodePushPullHeader } from '../../dist/wire/messages.js';
 import { commit, writeBetween } from '../../scripts/markers.mjs';
-import { drawDeltaBytes } from './delta-bytes-plot.mjs';
 
 const { values } = parseArgs({ options: { write: { type: 'boolean', default: false }, json: { type: 'string' } } });
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -74,7 +73,7 @@ const source = `bench/cluster/delta-bytes.mjs, seed ${SEED}, commit ${commit()}`
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ source, members: MEMBERS, rows }, undefined, 1)}\n`);
 if (values.write) {
   writeBetween('docs/benchmarks.md', 'delta-bytes', table());
-  writeFileSync(`${root}docs/diagrams/delta-bytes.svg`, drawDeltaBytes(rows, source));
+  writeFileSync(`${root}docs/data/delta-bytes.json`, `${JSON.stringify({ source: `Source: ${source}.`, members: MEMBERS, rows }, undefined, 1)}\n`);
 }
 
 /** Messages of one exchange opened by a: their lengths in bytes, in order. */
