@@ -20,8 +20,10 @@ const FLAG = {
   afterVersions: 2,
   /** The two stores hash with different keys: versions is all that they can compare. */
   foreign: 4,
+  /** The sender knows of more gaps than a digest can name. */
+  gappy: 8,
 } as const;
-const FLAGS_ALL = 7;
+const FLAGS_ALL = 15;
 /** Gaps of one writer: below what a log remembers and a digest names. */
 const GAPS_MAX = 200;
 
@@ -142,8 +144,11 @@ export class ChecksumFirstConversation implements Conversation {
       this.#isOver = true;
       return { reply: this.#checksums(FLAG.equal), isDone: true, refused: undefined };
     }
-    const isFew = Math.max(log.writers, theirs.versions.count) <= writersMax && !isGappy(log);
-    const stage = !isAfter && !isCovered && isFew ? versions : full;
+    const isFew = Math.max(log.writers, theirs.versions.count) <= writersMax;
+    const isGapped = (theirs.flags & FLAG.gappy) !== 0 || isGappy(log);
+    // Ranges fill an empty store as well, and go on where they broke off whatever was superseded.
+    const isEmpty = theirs.records.count === 0 || this.#store.index.size === 0;
+    const stage = !isAfter && !isCovered && isFew && !isGapped && !isEmpty ? versions : full;
     return { reply: this.#stage(stage).begin(nowMs), isDone: false, refused: undefined };
   }
 
@@ -160,7 +165,8 @@ export class ChecksumFirstConversation implements Conversation {
   }
 
   #checksums(flags: number): Uint8Array {
-    const out = beginMessage(this.#plan.id, flags, 64);
+    const gaps = isGappy(this.#store.log) ? FLAG.gappy : 0;
+    const out = beginMessage(this.#plan.id, flags | gaps, 64);
     out.word(this.#store.index.keyId);
     writeSum(out, rootOf(this.#store));
     writeSum(out, this.#store.log.sum);

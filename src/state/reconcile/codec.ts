@@ -283,7 +283,7 @@ export class EntryReader {
     for (let left = this.#in.count(VERSION_BYTES_MIN); left > 0 && this.#in.refused === undefined; left--) {
       const { name } = this.writer();
       const max = this.#in.varint();
-      const gc = this.#in.varint(max);
+      const gc = this.#in.varint();
       const ahead: number[] = [];
       let last = max;
       for (let runs = this.#in.count(2); runs > 0 && this.#in.refused === undefined; runs--) {

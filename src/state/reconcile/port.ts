@@ -34,7 +34,8 @@ export const WRITER_BYTES_MAX = 512;
 export const VALUE_BYTES_MAX = 1 << 20;
 
 /**
- * What is known of one writer. Sequences up to `max` are *covered*: each was taken here, or something that supersedes it. Tombstones up to `gc`
+ * What is known of one writer. Sequences up to `max` are *covered*: each was taken here, or something that supersedes it. A writer that hears of itself
+ * covered beyond what it wrote (a peer lies, or it lost its state) goes on above that. Tombstones up to `gc`
  * may have been collected: whoever covers less than that cannot be brought up to date by what came after it alone (chitchat's last_gc_version).
  */
 export interface WriterVersion {
@@ -68,8 +69,9 @@ export interface ApplyResult {
   /** Over one of the store's limits, or impossible (a clock too far ahead). */
   readonly refused: number;
   /**
-   * Indices of entries that this store covers (sequence <= max of their writer) and whose key it does not hold any more: it saw their end and has
-   * collected the tombstone. They are not taken, and the sender is told to discard its copies. That is what makes collecting tombstones safe.
+   * Indices of entries whose end this store saw: it covers them (by max or ahead) and does not hold their key any more, because the tombstone was collected here or
+   * where the coverage came from. They are not taken, and the sender is told to discard its copies. That is what makes collecting tombstones safe. It relies on
+   * coverage being true: a store claims only what it took, or was told by conversations (covers), or removed by its own rules (TTL, a dead owner's records).
    */
   readonly obsolete: readonly number[];
 }

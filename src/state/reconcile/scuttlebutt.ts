@@ -60,8 +60,9 @@ export interface ScuttlebuttOptions extends ConversationOptions {
  *
  *   opener: digest          acceptor: delta and its own digest of what it lacks          opener: delta
  *
- * What does not fit into a message follows in the next, and if the conversation ends there, a prefix of each writer's writes has arrived, so the
- * next digest asks for the rest: it is resumed for nothing. Writers with most to tell go first (scuttle-depth, the order that kept staleness
+ * What does not fit into a message follows in the next, and if the conversation ends there, the next digest names what arrived and asks for the rest. What
+ * is covered without having been sent, because it was superseded, is told at the end, when everything that could have superseded it has been told as well: otherwise the
+ * receiver could take an old record elsewhere for one whose end it saw. Writers with most to tell go first (scuttle-depth, the order that kept staleness
  * lowest in the paper's figures). Two things differ from the paper: budgets are bytes, and digests name the runs that rumors brought out of order, so that a single
  * lost rumor does not bring back everything after it.
  *
@@ -76,6 +77,12 @@ export class ScuttlebuttConversation implements Conversation {
   readonly #flow: FlowControl | undefined;
   /** What they lack, as far as we know and did not tell yet. */
   readonly #pending = new Map<string, Pending>();
+  /** What they cover once all that is pending has been told. */
+  #covers: Cover[] = [];
+  /** Stamp of the newest change when it was found out what they lack. */
+  #since: number | undefined;
+  /** Changes that came from them, as pairs of stamps (after, up to]. */
+  readonly #theirs: number[] = [];
   /** Writers of whom they cover more. */
   readonly #wanted = new Set<string>();
 
@@ -113,7 +120,10 @@ export class ScuttlebuttConversation implements Conversation {
     if (refused !== undefined) return this.#turns.refuse(refused);
     const isStream = (message.flags & FLAG.stream) !== 0;
     this.#turns.heard(bytes, isStream);
+    const { recent } = this.#store;
+    const before = recent?.stamp ?? 0;
     const { obsolete } = this.#turns.apply(this.#store, nowMs, message.entries, message.covers);
+    if (recent && recent.stamp > before) this.#theirs.push(before, recent.stamp);
     if (obsolete.length > 0) this.needsFull = true;
     this.#read(message);
     return isStream ? LISTEN : this.#answer(message);
@@ -131,33 +141,42 @@ export class ScuttlebuttConversation implements Conversation {
       named.add(theirs.writer);
       const mine = log.version(theirs.writer);
       const missing = uncovered(mine, theirs);
-      this.#owe(theirs.writer, missing);
+      this.#owe(theirs.writer, missing, mine?.gc ?? 0);
       // Only an opening is answered with a digest.
       if (step === 0 && uncovered(theirs, mine).length > 0) this.#wanted.add(theirs.writer);
       // We let go of tombstones that they have not seen: their victims, if they have some, are found by comparing everything.
       if ((mine?.gc ?? 0) > theirs.max || theirs.gc > (mine?.max ?? 0)) this.needsFull = true;
     }
-    if ((flags & FLAG.whole) === 0) return;
+    if ((flags & FLAG.whole) === 0) {
+      // Of the writers that an opening leaves out they may lack what supersedes the writes of others.
+      if (step === 0) this.#covers = [];
+      return;
+    }
     for (const mine of log.versions()) {
       const missing = named.has(mine.writer) ? [] : uncovered(mine, undefined);
-      this.#owe(mine.writer, missing);
+      this.#owe(mine.writer, missing, mine.gc);
       if (missing.length > 0 && mine.gc > 0) this.needsFull = true;
     }
   }
 
-  #owe(writer: string, spans: Spans): void {
+  #owe(writer: string, spans: Spans, gc: number): void {
     if (spans.length === 0) return;
-    const { log } = this.#store;
+    const { log, recent } = this.#store;
+    this.#since ??= recent?.stamp;
     let count = 0;
     for (let i = 0; i < spans.length; i += 2) {
-      count += log.countAfter(writer, spans[i] as number) - log.countAfter(writer, spans[i + 1] as number);
+      const from = spans[i] as number;
+      const to = spans[i + 1] as number;
+      count += log.countAfter(writer, from) - log.countAfter(writer, to);
+      // Tombstones up to gc are gone here: saying that everything was told would hide that from them.
+      if (from >= gc) this.#covers.push({ writer, from, to });
     }
     this.#pending.set(writer, { spans, count });
   }
 
   #answer(theirs: Message): Turn {
     const isTold = (theirs.flags & FLAG.last) !== 0;
-    const isNothing = this.#pending.size === 0 && this.#wanted.size === 0 && (theirs.flags & FLAG.more) === 0;
+    const isNothing = !this.#hasMore && (theirs.flags & FLAG.more) === 0;
     if (this.#flow && theirs.step < 2) this.#flow.exchange(theirs);
     // The opener of a conversation in which there is nothing to tell hears so; otherwise whoever has nothing left is silent.
     if (isTold || (isNothing && theirs.step > 0)) return this.#turns.end();
@@ -175,15 +194,25 @@ export class ScuttlebuttConversation implements Conversation {
     return { reply, isDone: isNothing, refused: undefined };
   }
 
+  get #hasMore(): boolean {
+    return this.#pending.size + this.#wanted.size + this.#covers.length > 0;
+  }
+
   /** A message with what fits of what they lack. */
   #encode(flags: number, digest: readonly WriterVersion[]): Uint8Array {
     const { step } = this.#turns;
     const body = new MessageWriter();
     const writer = new EntryWriter(body);
-    const covers: Cover[] = [];
     const used = digest.reduce((sum, version) => sum + versionBytes(version, RUNS_MAX), HEAD_BYTES);
-    const entries = this.#fill(writer, body, covers, this.#turns.budgetBytes - used);
-    const isMore = this.#pending.size > 0 || this.#wanted.size > 0;
+    const room = this.#turns.budgetBytes - used;
+    let entries = this.#fill(writer, body, room);
+    let covers: Cover[] = [];
+    if (this.#pending.size === 0 && this.#covers.length > 0) {
+      entries += this.#fillRecent(writer, body, room, entries);
+      covers = this.#covers.splice(0, Math.max(1, Math.floor((room - body.length) / COVER_BYTES)));
+    }
+    const isMore = this.#hasMore;
+    this.stats.entriesSent += entries;
     if (this.#flow && step > 0) this.#flow.note(!isMore);
     body.varint(covers.length);
     for (const cover of covers) writer.cover(cover);
@@ -203,48 +232,68 @@ export class ScuttlebuttConversation implements Conversation {
   }
 
   /** Scuttle-depth: the writer with most to tell first, its writes in their order. Returns how many entries were written. */
-  #fill(writer: EntryWriter, body: MessageWriter, covers: Cover[], budgetBytes: number): number {
+  #fill(writer: EntryWriter, body: MessageWriter, room: number): number {
     const { log } = this.#store;
     let entries = 0;
-    let isFull = false;
     const order = [...this.#pending].sort(([, a], [, b]) => b.count - a.count);
     for (const [name, pending] of order) {
       const { spans } = pending;
-      const gc = log.version(name)?.gc ?? 0;
-      let at = 0;
-      for (; at < spans.length && !isFull; at += 2) {
-        const from = spans[at] as number;
-        const to = spans[at + 1] as number;
-        let told = from;
-        isFull = body.length + COVER_BYTES * (covers.length + 1) > budgetBytes && entries + covers.length > 0;
-        if (isFull) break;
+      let isFull = false;
+      while (spans.length > 0 && !isFull) {
+        const [from, to] = spans as [number, number];
         log.visitAfter(name, from, (sequence, slot) => {
           if (sequence > to) return false;
           const entry = this.#store.read(slot);
-          const bytes = body.length + COVER_BYTES * (covers.length + 1) + entryBytesMax(entry);
-          isFull = entries > 0 && (entries >= ENTRIES_MAX || bytes > budgetBytes);
+          isFull = !isRoom(entry, body, room, entries);
           if (isFull) return false;
           writer.entry(entry);
           entries++;
           pending.count--;
-          told = sequence;
+          spans[0] = sequence;
           return true;
         });
-        if (!isFull) told = to;
-        // Tombstones up to gc are gone here: saying that everything was told would hide that from them.
-        if (told > from && from >= gc) covers.push({ writer: name, from, to: told });
-        if (isFull) {
-          spans[at] = told;
-          break;
-        }
+        if (!isFull) spans.splice(0, 2);
       }
-      spans.splice(0, at);
-      if (spans.length === 0) this.#pending.delete(name);
       if (isFull) break;
+      this.#pending.delete(name);
     }
-    this.stats.entriesSent += entries;
     return entries;
   }
+
+  /**
+   * What changed here since it was found out what they lack, and not by them: it may have superseded something that was to be told, and whoever is said to cover a write must
+   * have either. When that is too much for this message nothing is said about coverage, and a later conversation does.
+   */
+  #fillRecent(writer: EntryWriter, body: MessageWriter, room: number, sent: number): number {
+    const since = this.#since ?? Number.POSITIVE_INFINITY;
+    let entries = 0;
+    this.#store.recent?.visitBefore(Number.POSITIVE_INFINITY, (slot, stamp) => {
+      if (stamp <= since) return false;
+      if (isWithin(this.#theirs, stamp)) return true;
+      const entry = this.#store.read(slot);
+      if (!isRoom(entry, body, room, sent + entries)) {
+        this.#covers = [];
+        return false;
+      }
+      writer.entry(entry);
+      entries++;
+      return true;
+    });
+    this.#since = this.#store.recent?.stamp;
+    return entries;
+  }
+}
+
+function isRoom(entry: StateEntry, body: MessageWriter, room: number, entries: number): boolean {
+  return entries === 0 || (entries < ENTRIES_MAX && body.length + entryBytesMax(entry) <= room);
+}
+
+/** Whether a number lies in one of the pairs (after, up to]. */
+function isWithin(pairs: readonly number[], value: number): boolean {
+  for (let i = 0; i < pairs.length; i += 2) {
+    if (value > (pairs[i] as number) && value <= (pairs[i + 1] as number)) return true;
+  }
+  return false;
 }
 
 function bytesOfAll(versions: readonly WriterVersion[]): number {

@@ -115,10 +115,9 @@ export class WriterLog implements WriterLogView {
     if (max > version.max) this.#become(writer, { ...version, max });
   }
 
-  /** Tombstones of `writer` up to `gc` may have been collected here. Never goes back. */
+  /** A tombstone, the write `gc` of this writer, was let go here; others before it may have been. Says nothing about other writes below. Never goes back. */
   collect(name: string, gc: number): void {
-    // Whoever lets tombstones go has seen them.
-    this.cover(name, 0, gc);
+    this.cover(name, gc - 1, gc);
     const writer = this.#writer(name);
     if (gc > writer.version.gc) this.#become(writer, { ...writer.version, gc });
   }

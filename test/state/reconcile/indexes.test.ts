@@ -173,6 +173,13 @@ describe('writer log', () => {
     expect(two.sum).toEqual(one.sum);
   });
 
+  it('covers a tombstone that is collected, and nothing below it that was never seen', () => {
+    const log = new WriterLog(hash);
+    log.collect('a', 4);
+    expect(log.version('a')).toMatchObject({ max: 0, gc: 4, ahead: [4, 4] });
+    expect([3, 4, 5].map((sequence) => log.isCovered('a', sequence))).toEqual([false, true, false]);
+  });
+
   it('remembers no more than a bounded number of runs above a gap', () => {
     const log = new WriterLog(hash);
     for (let i = 1; i <= 1000; i++) log.cover('a', 2 * i, 2 * i + 1);
