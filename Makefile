@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench diagrams fuzz fuzz-native interop clean
+.PHONY: help gossip membership sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers diagrams fuzz fuzz-native interop clean
 
 ARGS ?=
 SEED ?= 1
@@ -56,6 +56,9 @@ native: $(INSTALLED) ## Build the addon: cmake-js, else node-gyp, else the TypeS
 
 bench: build ## Compare with memberlist and plain JavaScript, measure the kernels (BENCH=name picks)
 	@node bench/main.mjs $(ARGS)
+
+papers: build ## Published figures beside ours: Demers, SWIM, Lifeguard and more (PAPER=name picks)
+	@node bench/papers/main.mjs $(ARGS)
 
 diagrams: build ## Draw all pictures of docs/diagrams from the numbers in docs/data and from the sources
 	@node scripts/diagrams.mjs $(ARGS)

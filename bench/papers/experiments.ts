@@ -1,0 +1,31 @@
+import { averaging } from './averaging.ts';
+import { certificates } from './certificates.ts';
+import { convergence } from './convergence.ts';
+import { demers } from './demers.ts';
+import type { AnyExperiment } from './experiment.ts';
+import { lifeguard } from './lifeguard.ts';
+import { survival } from './survival.ts';
+import { suspicion } from './suspicion.ts';
+import { swim } from './swim.ts';
+
+/** All of them, in the order of docs/papers.md. */
+export const EXPERIMENTS: readonly AnyExperiment[] = [
+  demers,
+  certificates,
+  averaging,
+  swim,
+  suspicion,
+  lifeguard,
+  convergence,
+  survival,
+] as unknown as AnyExperiment[];
+
+/** The experiment of this name. */
+export function experimentOf(name: string): AnyExperiment {
+  const found = EXPERIMENTS.find((each) => each.name === name);
+  if (!found)
+    throw new Error(
+      `no experiment ${JSON.stringify(name)}; there are: ${EXPERIMENTS.map((each) => each.name).join(', ')}`,
+    );
+  return found;
+}

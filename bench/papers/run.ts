@@ -1,0 +1,78 @@
+/**
+ * `make papers`: published numbers beside ours.
+ *
+ *   node bench/papers/main.mjs [--only NAME] [--small] [--json FILE] [--write]
+ *
+ * --only NAME   one experiment (or the environment variable PAPER)
+ * --small       few repetitions, as in the test suite; figures are rough
+ * --json FILE   rows and series of all that ran
+ * --write       put the tables into docs/papers.md and the series for the diagrams into docs/data/
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import pc from 'picocolors';
+import { Piscina } from 'piscina';
+import { methodLine, writeBetween } from '../../scripts/markers.mjs';
+import type { AnyExperiment, Report, Scale } from './experiment.ts';
+import { EXPERIMENTS, experimentOf } from './experiments.ts';
+import { table } from './table.ts';
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: process.env['PAPER'] ?? '' },
+    small: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const scale: Scale = values.small ? 'small' : 'full';
+if (values.write && values.small) throw new Error('--write wants the full figures: drop --small');
+const chosen = values.only === '' ? EXPERIMENTS : [experimentOf(values.only)];
+const command = `make papers${values.only === '' ? '' : ` PAPER=${values.only}`}`;
+const threads = availableParallelism();
+const pool = new Piscina({
+  filename: fileURLToPath(new URL('worker.mjs', import.meta.url)),
+  minThreads: threads,
+  maxThreads: threads,
+});
+const stop = (): void => {
+  process.stderr.write('\ninterrupted\n');
+  process.exit(130);
+};
+process.once('SIGINT', stop);
+
+const done: { readonly name: string; readonly title: string; readonly seconds: number; readonly report: Report }[] = [];
+let misses = 0;
+for (const experiment of chosen) done.push(await run(experiment));
+await pool.destroy();
+if (values.json !== undefined)
+  writeFileSync(values.json, `${JSON.stringify({ where: methodLine(command), done }, null, 1)}\n`);
+const total = done.reduce((sum, { report }) => sum + report.rows.length, 0);
+process.stdout.write(`${total - misses} of ${total} rows pass\n`);
+
+async function run(experiment: AnyExperiment): Promise<(typeof done)[number]> {
+  const fromMs = performance.now();
+  process.stdout.write(`${pc.bold(experiment.title)}  ${pc.dim(experiment.source)}\n`);
+  const { name, title } = experiment;
+  const jobs = experiment.jobs(scale);
+  const results = await Promise.all(jobs.map((job) => pool.run({ name, job })));
+  const report = experiment.report(results as never, scale);
+  const seconds = Math.round((performance.now() - fromMs) / 100) / 10;
+  for (const { what, published, measured, tolerance, isPass } of report.rows) {
+    if (!isPass) misses++;
+    const verdict = isPass ? pc.green('pass') : pc.red('miss');
+    process.stdout.write(
+      `  ${verdict}  ${what.padEnd(66)} ${measured.padStart(10)}  published ${published} (${tolerance})\n`,
+    );
+  }
+  process.stdout.write(pc.dim(`  ${jobs.length} jobs in ${seconds} s\n\n`));
+  if (values.write) {
+    const where = methodLine(`make papers PAPER=${name}`);
+    writeBetween('docs/papers.md', `papers:${name}`, [...table(experiment, report), '', `${where} ${seconds} s.`]);
+    mkdirSync('docs/data', { recursive: true });
+    writeFileSync(`docs/data/${name}.json`, `${JSON.stringify({ where, data: report.data })}\n`);
+  }
+  return { name, title, seconds, report };
+}
