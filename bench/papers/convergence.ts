@@ -11,12 +11,14 @@ interface Job {
 interface Result extends Job {
   /** Of each rumor, ms after which each further member had it, in order. */
   readonly arrivals: number[][];
-  /** Bytes and packets per member and second, over the whole run. */
+  /** Datagram bytes and datagrams that a member sends per second while nothing happens. */
   readonly bytesPerSecond: number;
   readonly packetsPerSecond: number;
 }
 
 const SETTLE_MS = 2000;
+/** In which nothing happens, and the load is measured. */
+const IDLE_MS = 10_000;
 const INTERVAL_MS = 200;
 const FANOUT = 3;
 
@@ -52,7 +54,9 @@ export const convergence: Experiment<Job, Result> = {
       },
     });
     const [bytes, packets] = [sim.bytesSent, sim.packetsSent];
-    const fromMs = sim.nowMs;
+    sim.run(IDLE_MS);
+    const bytesPerSecond = ((sim.bytesSent - bytes) / nodes / IDLE_MS) * 1000;
+    const packetsPerSecond = ((sim.packetsSent - packets) / nodes / IDLE_MS) * 1000;
     for (; current < rumors; current++) {
       began = sim.nowMs;
       sim.act(`n${(current * 7) % nodes}`, (engine, now) => engine.broadcast(now, bytesOf(`rumor ${current}`)));
@@ -61,13 +65,7 @@ export const convergence: Experiment<Job, Result> = {
       sim.until(() => list.length >= wanted, 60_000);
       if (nodes < 10_000) sim.run(500);
     }
-    const seconds = (sim.nowMs - fromMs) / 1000;
-    return {
-      ...job,
-      arrivals,
-      bytesPerSecond: (sim.bytesSent - bytes) / nodes / seconds,
-      packetsPerSecond: (sim.packetsSent - packets) / nodes / seconds,
-    };
+    return { ...job, arrivals, bytesPerSecond, packetsPerSecond };
   },
   report(results) {
     const sorted = [...results].sort((a, b) => a.nodes - b.nodes);

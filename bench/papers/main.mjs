@@ -12,6 +12,8 @@ await build({
   outExtension: { '.js': '.mjs' },
   bundle: true,
   packages: 'external',
+  // Finds the root from where it lies; the same relative path leads to it from there and from here.
+  external: ['../../scripts/markers.mjs'],
   format: 'esm',
   platform: 'node',
   target: 'node20',
