@@ -83,6 +83,15 @@ export const convergence: Experiment<Job, Result> = {
     }
     const [slope, intercept, r2] = lineThrough(sorted.map((result) => [Math.log10(result.nodes), reach(result)]));
     rows.push(around('straight line over log N: r²', r2, 1, 0.05));
+    const [few, many] = [sorted[0] as Result, sorted.at(-1) as Result];
+    rows.push(
+      around(
+        `messages of an idle member, n=${many.nodes} over n=${few.nodes} (SWIM: independent of n)`,
+        many.packetsPerSecond / few.packetsPerSecond,
+        1,
+        0.1,
+      ),
+    );
     const one = sorted.find(({ nodes }) => nodes === 1000) ?? (sorted.at(-1) as Result);
     const curve = Array.from({ length: 61 }, (_, i) => i * 50).flatMap((ms) => [
       {

@@ -6,9 +6,9 @@
  * --only NAME   one experiment (or the environment variable PAPER)
  * --small       few repetitions, as in the test suite; figures are rough
  * --json FILE   rows and series of all that ran
- * --write       put the tables into docs/papers.md and the series for the diagrams into docs/data/
+ * --write       put the tables into docs/papers.md and rows and series for the diagrams into docs/data/papers.json
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -71,8 +71,22 @@ async function run(experiment: AnyExperiment): Promise<(typeof done)[number]> {
   if (values.write) {
     const where = methodLine(`make papers PAPER=${name}`);
     writeBetween('docs/papers.md', `papers:${name}`, [...table(experiment, report), '', `${where} ${seconds} s.`]);
-    mkdirSync('docs/data', { recursive: true });
-    writeFileSync(`docs/data/${name}.json`, `${JSON.stringify({ where, data: report.data })}\n`);
+    keep(name, { where, rows: report.rows, data: report.data });
   }
   return { name, title, seconds, report };
+}
+
+/** Replaces what an earlier run left of this experiment. One line each, so that a difference shows which one changed. */
+function keep(
+  name: string,
+  entry: { readonly where: string; readonly rows: Report['rows']; readonly data: unknown },
+): void {
+  mkdirSync('docs/data', { recursive: true });
+  const path = 'docs/data/papers.json';
+  const before = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>) : {};
+  const after: Record<string, unknown> = { ...before, [name]: entry };
+  const lines = EXPERIMENTS.filter((each) => after[each.name] !== undefined).map(
+    (each) => `${JSON.stringify(each.name)}: ${JSON.stringify(after[each.name])}`,
+  );
+  writeFileSync(path, `{\n${lines.join(',\n')}\n}\n`);
 }
