@@ -22,9 +22,9 @@ const IDLE_MS = 10_000;
 const INTERVAL_MS = 200;
 const FANOUT = 3;
 
-/** Serf's estimate: the logistic with (n+1) and half the fanout; ms until this share is reached. */
-export function serfMs(nodes: number, share: number): number {
-  return (INTERVAL_MS * Math.log(((nodes + 1) * share) / (1 - share))) / (0.5 * FANOUT);
+/** Serf's estimate: the logistic with (n+1) and half the fanout, less those to the dead; ms until this share is reached. */
+export function serfMs(nodes: number, share: number, dead = 0): number {
+  return (INTERVAL_MS * Math.log(((nodes + 1) * share) / (1 - share))) / (0.5 * FANOUT * (1 - dead));
 }
 
 export const convergence: Experiment<Job, Result> = {
@@ -63,7 +63,7 @@ export const convergence: Experiment<Job, Result> = {
       const list = arrivals[current] as number[];
       const wanted = Math.ceil(0.9999 * (nodes - 1));
       sim.until(() => list.length >= wanted, 60_000);
-      if (nodes < 10_000) sim.run(500);
+      sim.run(500);
     }
     return { ...job, arrivals, bytesPerSecond, packetsPerSecond };
   },
@@ -93,35 +93,19 @@ export const convergence: Experiment<Job, Result> = {
       ),
     );
     const one = sorted.find(({ nodes }) => nodes === 1000) ?? (sorted.at(-1) as Result);
-    const curve = Array.from({ length: 61 }, (_, i) => i * 50).flatMap((ms) => [
-      {
-        ms,
-        kind: 'measured',
-        share: mean(one.arrivals.map((list) => (1 + list.filter((each) => each <= ms).length) / one.nodes)),
-      },
-      {
-        ms,
-        kind: 'logistic, all three contacts',
-        share: 1 / (1 + (one.nodes - 1) * Math.exp((-FANOUT * ms) / INTERVAL_MS)),
-      },
-      { ms, kind: 'logistic (Serf)', share: 1 / (1 + (one.nodes + 1) * Math.exp((-0.5 * FANOUT * ms) / INTERVAL_MS)) },
-    ]);
-    return {
-      rows,
-      data: {
-        curveNodes: one.nodes,
-        curve,
-        fit: { slope, intercept, r2 },
-        times: sorted.flatMap((result) => [
-          { nodes: result.nodes, seconds: reach(result) / 1000, kind: 'measured' },
-          { nodes: result.nodes, seconds: serfMs(result.nodes, 0.9999) / 1000, kind: 'formula (Serf)' },
-        ]),
-        load: sorted.map(({ nodes, bytesPerSecond, packetsPerSecond }) => ({
-          nodes,
-          bytesPerSecond,
-          packetsPerSecond,
-        })),
-      },
-    };
+    const curve = Array.from({ length: 71 }, (_, i) => i * 50).map((ms) => ({
+      ms,
+      share: mean(one.arrivals.map((list) => (1 + list.filter((each) => each <= ms).length) / one.nodes)),
+      theory: 1 / (1 + (one.nodes + 1) * Math.exp((-0.5 * FANOUT * ms) / INTERVAL_MS)),
+    }));
+    const sizes = sorted.map((result) => ({
+      n: result.nodes,
+      allMs: mean(result.arrivals.map((list) => list.at(-1) as number)),
+      mostMs: reach(result),
+      theoryMs: serfMs(result.nodes, 0.9999),
+      bytesPerSecond: result.bytesPerSecond,
+      packetsPerSecond: result.packetsPerSecond,
+    }));
+    return { rows, data: { curveNodes: one.nodes, curve, line: { slope, intercept, r2 }, sizes } };
   },
 };

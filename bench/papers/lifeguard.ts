@@ -1,6 +1,6 @@
 import { Prng } from '../../src/util/prng.ts';
 import { settled } from './cluster.ts';
-import { around, atMost, type Experiment, near, percent, quantile, type Row } from './experiment.ts';
+import { around, atMost, type Experiment, near, quantile, type Row } from './experiment.ts';
 
 interface Job {
   readonly config: ConfigName;
@@ -195,15 +195,9 @@ export const lifeguard: Experiment<Job, Result> = {
     return {
       rows,
       data: {
-        falsePositives: sums.flatMap(({ config, fp, fpHealthy }) => [
-          { config, where: 'anywhere', count: fp, share: percent(fp / swim.fp) },
-          {
-            config,
-            where: 'at healthy members',
-            count: fpHealthy,
-            share: percent(fpHealthy / Math.max(1, swim.fpHealthy)),
-          },
-        ]),
+        counts: Object.fromEntries(
+          sums.map(({ config, fp, fpHealthy, packets, bytes }) => [config, { fp, fpHealthy, packets, bytes }]),
+        ),
         detection: sums.flatMap(({ config, first }) => first.map((ms) => ({ config, seconds: ms / 1000 }))),
       },
     };

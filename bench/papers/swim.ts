@@ -4,13 +4,14 @@ import { atMost, type Experiment, mean, near, quantile, type Row } from './exper
 
 type Job =
   | { readonly kind: 'detection'; readonly nodes: number; readonly crashes: number; readonly seed: number }
+  | { readonly kind: 'verdicts'; readonly nodes: number; readonly crashes: number }
   | { readonly kind: 'load'; readonly nodes: number; readonly periods: number }
   | { readonly kind: 'walk'; readonly nodes: number; readonly periods: number }
   | { readonly kind: 'false'; readonly relays: number; readonly loss: number; readonly periods: number };
 
 interface Result {
   readonly job: Job;
-  /** detection: ms from the crash to the first suspicion anywhere; walk: ms between two probes of one member by one member. */
+  /** detection: ms from the crash to the first suspicion anywhere; verdicts: see there; walk: ms between two probes of one member by one member. */
   readonly times: number[];
   /** load: messages sent per member and period; false: share of probes that failed although the member lived. */
   readonly value: number;
@@ -33,6 +34,22 @@ function detect({ nodes, crashes, seed }: Extract<Job, { kind: 'detection' }>): 
     sim.crash(`n${random.below(nodes)}`);
     times.push(sim.until(() => isSuspected, 60_000));
   }
+  return times;
+}
+
+/** Some crash at once; ms after which each survivor declared each of them dead, in order. */
+function verdicts({ nodes, crashes }: Extract<Job, { kind: 'verdicts' }>): number[] {
+  const sim = settled(nodes, { seed: 1 }, 2000);
+  const times: number[] = [];
+  const startMs = sim.nowMs;
+  sim.check({
+    name: 'verdicts',
+    event: (_, event, nowMs) => {
+      if (event.type === 'dead') times.push(nowMs - startMs);
+    },
+  });
+  for (let i = 0; i < crashes; i++) sim.crash(`n${i * 7}`);
+  sim.until(() => times.length === crashes * (nodes - crashes), 120_000);
   return times;
 }
 
@@ -106,6 +123,7 @@ export const swim: Experiment<Job, Result> = {
       ),
     );
     return [
+      { kind: 'verdicts', nodes: isFull ? 1000 : 30, crashes: isFull ? 10 : 2 },
       ...detections,
       ...(isFull ? [10, 100, 500] : [30]).map((nodes): Job => ({ kind: 'load', nodes, periods: 40 })),
       { kind: 'walk', nodes: isFull ? 32 : 12, periods: isFull ? 640 : 120 },
@@ -116,6 +134,8 @@ export const swim: Experiment<Job, Result> = {
     switch (job.kind) {
       case 'detection':
         return { job, times: detect(job), value: 0 };
+      case 'verdicts':
+        return { job, times: verdicts(job), value: 0 };
       case 'load':
         return { job, times: [], value: load(job) };
       case 'walk':
@@ -181,19 +201,10 @@ export const swim: Experiment<Job, Result> = {
         ),
       );
     }
-    const all = detections.flatMap(({ job, times }) =>
-      times.map((ms) => ({ nodes: 'nodes' in job ? job.nodes : 0, ms: Math.round(ms) })),
-    );
-    return {
-      rows,
-      data: {
-        periodMs: PERIOD_MS,
-        medianMs: quantile(
-          all.map(({ ms }) => ms),
-          0.5,
-        ),
-        detections: all,
-      },
-    };
+    const suspicions = detections.flatMap(({ times }) => times.map(Math.round)).sort((a, b) => a - b);
+    const latencies = (results.find(({ job }) => job.kind === 'verdicts') as Result).times;
+    // A curve needs no more points than it has pixels.
+    const thinned = Array.from({ length: 400 }, (_, i) => Math.round(quantile(latencies, (i + 0.5) / 400)));
+    return { rows, data: { periodMs: PERIOD_MS, suspicions, latencies: thinned } };
   },
 };

@@ -49,9 +49,9 @@ const scale = (names) => ({ domain: names, range: Object.values(COLORS).slice(0,
 
 export const plots = {
   infection: (read) => {
-    const { dissemination, source } = read('papers.json');
+    const { data, where: source } = read('papers.json').convergence;
     const names = ['measured', "Serf's formula"];
-    const values = dissemination.curve.flatMap(({ ms, share, theory }) => [
+    const values = data.curve.flatMap(({ ms, share, theory }) => [
       { s: ms / 1000, percent: 100 * share, who: names[0] },
       { s: ms / 1000, percent: 100 * theory, who: names[1] },
     ]);
@@ -86,9 +86,9 @@ export const plots = {
   },
 
   convergence: (read) => {
-    const { dissemination, source } = read('papers.json');
+    const { data, where: source } = read('papers.json').convergence;
     const names = ['all know (measured)', '99.99 % know (measured)', "99.99 % know (Serf's formula)"];
-    const values = dissemination.convergence.flatMap(({ n, allMs, mostMs, theoryMs }) => [
+    const values = data.sizes.flatMap(({ n, allMs, mostMs, theoryMs }) => [
       { n, s: allMs / 1000, who: names[0] },
       { n, s: mostMs / 1000, who: names[1] },
       { n, s: theoryMs / 1000, who: names[2] },
@@ -115,8 +115,8 @@ export const plots = {
   },
 
   detection: (read) => {
-    const { dissemination, source } = read('papers.json');
-    const sorted = dissemination.latencies;
+    const { data, where: source } = read('papers.json').swim;
+    const sorted = data.latencies;
     const values = sorted.map((ms, i) => ({ s: ms / 1000, percent: (100 * (i + 1)) / sorted.length }));
     return chart(
       'Ten of 1,000 members crash: when does each survivor know?',
@@ -136,19 +136,19 @@ export const plots = {
   },
 
   lifeguard: (read) => {
-    const { lifeguard, source } = read('papers.json');
+    const { data, where: source } = read('papers.json').lifeguard;
     const order = ['SWIM', 'LHA-Probe', 'LHA-Suspicion', 'Lifeguard'];
     const kinds = ['at any member', 'at healthy members'];
     const values = order
-      .filter((name) => lifeguard.counts[name])
+      .filter((name) => data.counts[name])
       .flatMap((name) => [
-        { name, kind: kinds[0], count: lifeguard.counts[name].fp },
-        { name, kind: kinds[1], count: lifeguard.counts[name].fpHealthy },
+        { name, kind: kinds[0], count: data.counts[name].fp },
+        { name, kind: kinds[1], count: data.counts[name].fpHealthy },
       ]);
     return chart(
       'False positives with and without Lifeguard',
       [
-        'Healthy members declared dead, 128 members of which 4 to 32 stop now and then, twenty runs of two minutes. A log scale; 0 is drawn as 0.5.',
+        'Healthy members declared dead, 128 members of which 4 to 32 stop now and then, eighteen runs of two minutes. A log scale; 0 is drawn as 0.5.',
         source,
       ],
       {
@@ -177,7 +177,7 @@ export const plots = {
   },
 
   'bytes-per-node': (read) => {
-    const { dissemination, source } = read('papers.json');
+    const { data, where: source } = read('papers.json').convergence;
     return chart(
       'What a member sends while nothing happens',
       [
@@ -185,7 +185,7 @@ export const plots = {
         source,
       ],
       {
-        data: { values: dissemination.convergence.map(({ n, bytesPerSecond }) => ({ n, bytesPerSecond })) },
+        data: { values: data.sizes.map(({ n, bytesPerSecond }) => ({ n, bytesPerSecond })) },
         mark: { type: 'line', point: true, strokeWidth: 2.5, color: COLORS.ours },
         encoding: {
           x: {
@@ -202,13 +202,13 @@ export const plots = {
   },
 
   survival: (read) => {
-    const { dissemination, source } = read('papers.json');
+    const { data, where: source } = read('papers.json').survival;
     const names = [
       '99.99 % of the survivors know the next message (measured)',
       "the same by Serf's formula",
       'all survivors have dropped all dead',
     ];
-    const values = dissemination.survival.flatMap(({ percent, mostMs, theoryMs, droppedMs }) => [
+    const values = data.flatMap(({ percent, mostMs, theoryMs, droppedMs }) => [
       { percent, s: mostMs / 1000, who: names[0] },
       { percent, s: theoryMs / 1000, who: names[1] },
       { percent, s: droppedMs / 1000, who: names[2] },

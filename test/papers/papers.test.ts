@@ -30,11 +30,8 @@ describe('papers', () => {
   it('survival', () => expect(misses(survival)).toEqual([]));
 
   it('Lifeguard: each part takes false positives away, all together most', () => {
-    const { falsePositives } = runHere(lifeguard, 'small').data as {
-      falsePositives: { config: string; where: string; count: number }[];
-    };
-    const count = (config: string): number =>
-      falsePositives.find((each) => each.config === config && each.where === 'anywhere')?.count ?? Number.NaN;
+    const { counts } = runHere(lifeguard, 'small').data as { counts: Record<string, { fp: number }> };
+    const count = (config: string): number => counts[config]?.fp ?? Number.NaN;
     expect(count('LHA-Probe')).toBeLessThan(count('SWIM'));
     expect(count('LHA-Suspicion')).toBeLessThan(count('SWIM'));
     expect(count('Lifeguard')).toBeLessThan(0.2 * count('SWIM'));
