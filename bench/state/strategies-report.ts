@@ -17,6 +17,8 @@ export interface Row {
   readonly turnP99Ms: number;
   readonly turnMaxMs: number;
   readonly isEqual: boolean;
+  /** Of the program that measured it. */
+  readonly commit: string;
 }
 
 export interface Results {
@@ -53,9 +55,10 @@ export function tables(results: Results): Readonly<Record<string, string>> {
   };
 }
 
-function methodOf({ where }: Results): string[] {
+function methodOf({ where, rows }: Results): string[] {
+  const commits = [...new Set(rows.map(({ commit }) => commit))].join(', ');
   return [
-    `${where.cpu}, ${where.cores} cores (load ${where.load} at the start of the last piece), ${where.platform}, Node ${where.node}, commit ${where.commit}, ${where.date}. ` +
+    `${where.cpu}, ${where.cores} cores (load ${where.load} at the start of the last piece), ${where.platform}, Node ${where.node}, commit ${commits}, ${where.date}. ` +
       'Command: `node bench/state/strategies.mjs`, in pieces; then `--write`.',
   ];
 }

@@ -147,7 +147,8 @@ function summary(costs: readonly Cost[]) {
   };
 }
 
-function keep(row: Row): void {
+function keep(measured: Omit<Row, 'commit'>): void {
+  const row = { ...measured, commit: results.where.commit };
   const isOther = (each: Row) =>
     each.size !== row.size || each.shape !== row.shape || each.label !== row.label || each.strategy !== row.strategy;
   results.rows = [...results.rows.filter(isOther), row];

@@ -32,6 +32,7 @@ function rows(): Row[] {
           entries,
           ...times,
           isEqual,
+          commit: 'c',
         });
       }
     }
