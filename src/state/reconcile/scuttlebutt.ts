@@ -23,8 +23,10 @@ const FLAG = {
   whole: 4,
   /** Another message follows at once: no answer yet. */
   stream: 8,
+  /** More of the sender's digest is still to come. */
+  digest: 16,
 } as const;
-const FLAGS_ALL = 15;
+const FLAGS_ALL = 31;
 const HEAD_BYTES = 32;
 const COVER_BYTES = 20;
 /** Runs of a writer in a digest, at most. What is beyond the last one is sent again. */
@@ -83,6 +85,8 @@ export class ScuttlebuttConversation implements Conversation {
   #since: number | undefined;
   /** Changes that came from them, as pairs of stamps (after, up to]. */
   readonly #theirs: number[] = [];
+  /** They have not said yet all that they lack. */
+  #isAsking = false;
   /** Writers of whom they cover more. */
   readonly #wanted = new Set<string>();
 
@@ -123,8 +127,14 @@ export class ScuttlebuttConversation implements Conversation {
     const { recent } = this.#store;
     const before = recent?.stamp ?? 0;
     const { obsolete } = this.#turns.apply(this.#store, nowMs, message.entries, message.covers);
-    if (recent && recent.stamp > before) this.#theirs.push(before, recent.stamp);
+    if (recent && recent.stamp > before) {
+      // One pair for all as long as nothing else changes.
+      if (this.#theirs.at(-1) === before) this.#theirs.pop();
+      else this.#theirs.push(before);
+      this.#theirs.push(recent.stamp);
+    }
     if (obsolete.length > 0) this.needsFull = true;
+    this.#isAsking = (message.flags & FLAG.digest) !== 0;
     this.#read(message);
     return isStream ? LISTEN : this.#answer(message);
   }
@@ -207,7 +217,7 @@ export class ScuttlebuttConversation implements Conversation {
     const room = this.#turns.budgetBytes - used;
     let entries = this.#fill(writer, body, room);
     let covers: Cover[] = [];
-    if (this.#pending.size === 0 && this.#covers.length > 0) {
+    if (this.#pending.size === 0 && this.#covers.length > 0 && !this.#isAsking) {
       entries += this.#fillRecent(writer, body, room, entries);
       covers = this.#covers.splice(0, Math.max(1, Math.floor((room - body.length) / COVER_BYTES)));
     }
@@ -220,8 +230,8 @@ export class ScuttlebuttConversation implements Conversation {
     for (const version of digest) writer.version(version, RUNS_MAX);
     const isLast = step === 1 && entries === 0 && covers.length === 0 && digest.length === 0 && !isMore;
     // A digest is answered first.
-    const isStream = this.#turns.stream(isMore && digest.length === 0 && step > 0);
-    const going = isStream ? FLAG.stream : isMore ? FLAG.more : 0;
+    const isStream = this.#turns.stream(isMore && digest.length === 0 && entries > 0);
+    const going = (isStream ? FLAG.stream : isMore ? FLAG.more : 0) | (this.#wanted.size > 0 ? FLAG.digest : 0);
     const out = beginMessage(this.#id, flags | going | (isLast ? FLAG.last : 0), body.length + HEAD_BYTES);
     out.varint(step);
     out.varint(Math.min(RATE_MAX, Math.round((this.#flow?.desired ?? 0) * RATE_SCALE)));

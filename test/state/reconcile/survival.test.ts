@@ -128,6 +128,23 @@ it('a write that was superseded is not said to be covered before what superseded
   for (const store of [target, third]) expect(store.get(bytes('k'))?.value).toEqual(bytes('old'));
 });
 
+it('nor before the other side has said all that it lacks', () => {
+  const [source, target] = [new RegisterStore('source'), new RegisterStore('target')];
+  // Long names: the digest of what target lacks takes two messages.
+  const [first, second] = ['f'.repeat(100), 's'.repeat(100)].map((name) => new RegisterStore(name)) as [
+    RegisterStore,
+    RegisterStore,
+  ];
+  source.apply(1, [first.write(bytes('k'), bytes('old'), 1)], []);
+  source.apply(2, [second.write(bytes('k'), bytes('new'), 2)], []);
+  let messages = 0;
+  for (const _ of deliveries(SCUTTLEBUTT, source, target, { salt: 1, budgetBytes: 512 })) if (++messages > 3) break;
+  expect(target.log.isCovered('f'.repeat(100), 1)).toBe(false);
+  converse(SCUTTLEBUTT, source, target, { salt: 1, budgetBytes: 512 });
+  expect(target.log.isCovered('f'.repeat(100), 1)).toBe(true);
+  expect(target.get(bytes('k'))?.value).toEqual(bytes('new'));
+});
+
 it('what supersedes a write while it is being told goes along', () => {
   const [source, target] = [new RegisterStore('source'), new RegisterStore('target')];
   const writer = new RegisterStore('writer');
