@@ -16,6 +16,8 @@ export interface Report {
   readonly rows: readonly Row[];
   /** Series for the diagrams; goes to docs/data/<name>.json. */
   readonly data: unknown;
+  /** More to say than rows can: Markdown below the table. */
+  readonly lines?: readonly string[];
 }
 
 /** A paper, or one experiment of it: jobs that know nothing of each other, and what their results say together. */

@@ -4,6 +4,7 @@ import { convergence } from './convergence.ts';
 import { demers } from './demers.ts';
 import type { AnyExperiment } from './experiment.ts';
 import { lifeguard } from './lifeguard.ts';
+import { phi } from './phi.ts';
 import { survival } from './survival.ts';
 import { suspicion } from './suspicion.ts';
 import { swim } from './swim.ts';
@@ -18,6 +19,7 @@ export const EXPERIMENTS: readonly AnyExperiment[] = [
   lifeguard,
   convergence,
   survival,
+  phi,
 ] as unknown as AnyExperiment[];
 
 /** The experiment of this name. */

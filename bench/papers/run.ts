@@ -67,6 +67,7 @@ async function run(experiment: AnyExperiment): Promise<(typeof done)[number]> {
       `  ${verdict}  ${what.padEnd(66)} ${measured.padStart(10)}  published ${published} (${tolerance})\n`,
     );
   }
+  for (const line of report.lines ?? []) process.stdout.write(`  ${line}\n`);
   process.stdout.write(pc.dim(`  ${jobs.length} jobs in ${seconds} s\n\n`));
   if (values.write) {
     const where = methodLine(`make papers PAPER=${name}`);

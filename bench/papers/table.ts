@@ -1,7 +1,7 @@
 import type { AnyExperiment, Report } from './experiment.ts';
 
 /** The section of one experiment, as Markdown. */
-export function table({ source, method }: Pick<AnyExperiment, 'source' | 'method'>, { rows }: Report): string[] {
+export function table({ source, method }: Pick<AnyExperiment, 'source' | 'method'>, { rows, lines }: Report): string[] {
   const passed = rows.filter(({ isPass }) => isPass).length;
   return [
     `Source: ${source}. ${method}`,
@@ -14,5 +14,6 @@ export function table({ source, method }: Pick<AnyExperiment, 'source' | 'method
       ({ what, published, measured, tolerance, isPass, note }) =>
         `| ${what} | ${published} | ${measured} | ${tolerance} | ${isPass ? 'pass' : '**miss**'}${note === undefined ? '' : `: ${note}`} |`,
     ),
+    ...(lines ? ['', ...lines] : []),
   ];
 }

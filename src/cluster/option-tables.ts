@@ -42,6 +42,7 @@ export const TUNING: Record<keyof Tuning, 'number' | 'boolean'> = {
   awarenessMaxMultiplier: 'number',
   suspicionMult: 'number',
   suspicionMaxTimeoutMult: 'number',
+  phiThreshold: 'number',
   gossipIntervalMs: 'number',
   gossipNodes: 'number',
   gossipToTheDeadMs: 'number',

@@ -18,6 +18,7 @@ export type Tuning = Partial<
     | 'awarenessMaxMultiplier'
     | 'suspicionMult'
     | 'suspicionMaxTimeoutMult'
+    | 'phiThreshold'
     | 'gossipIntervalMs'
     | 'gossipNodes'
     | 'gossipToTheDeadMs'

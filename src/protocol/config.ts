@@ -46,6 +46,12 @@ export interface EngineConfig {
   /** Longest suspicion = this x shortest; it is shortened by confirmations. At least 1. */
   readonly suspicionMaxTimeoutMult: number;
 
+  /**
+   * 0: failures are found by SWIM's probes. Above: by phi accrual (protocol §23), which declares a member dead when the probability that
+   * it merely is late is below 10^-phiThreshold; 8 is usual. At most 300. Default 0.
+   */
+  readonly phiThreshold: number;
+
   /** Time between gossip ticks; 0 = news only rides on probes. */
   readonly gossipIntervalMs: number;
   /** Members that get news in each tick (fanout); 0 = none. */
@@ -125,6 +131,7 @@ const COMMON = {
   disableTcpPings: false,
   awarenessMaxMultiplier: 8,
   suspicionMaxTimeoutMult: 6,
+  phiThreshold: 0,
   userShareRatio: 0.25,
   seenRumorsMax: 8192,
   udpBufferBytes: 1400,
@@ -251,6 +258,8 @@ export function validateConfig(config: EngineConfig): void {
   }
   if (!(config.userShareRatio >= 0 && config.userShareRatio <= 1))
     refuse('userShareRatio', config.userShareRatio, '0 to 1');
+  if (!(config.phiThreshold >= 0 && config.phiThreshold <= 300))
+    refuse('phiThreshold', config.phiThreshold, '0 to 300');
   if (config.delegateProtocolMin > config.delegateProtocolMax) {
     refuse(
       'delegateProtocolMin',

@@ -19,6 +19,7 @@ import { Gate } from './gate.ts';
 import { Inbox } from './inbox.ts';
 import { Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
+import { PhiMonitor } from './phi-monitor.ts';
 import { Prober } from './prober.ts';
 import { PushPull } from './push-pull.ts';
 import { Responder } from './responder.ts';
@@ -67,6 +68,7 @@ export class GossipEngine {
   readonly #membership: Membership;
   readonly #inbox: Inbox;
   readonly #prober: Prober;
+  readonly #phi: PhiMonitor;
   readonly #responder: Responder;
   readonly #streams: Streams;
   readonly #pushPull: PushPull;
@@ -140,6 +142,7 @@ export class GossipEngine {
           finish: (__, reply) => report(reply !== undefined && ackSeqNo(reply) === seqNo),
         }),
     );
+    this.#phi = new PhiMonitor(context, this.#membership, this.#news, this.#outbox, this.#sequences);
     this.#averagings = new Averagings(context, this.#outbox, (request, ok, detail) =>
       context.emit({ type: 'done', request, ok, detail }),
     );
@@ -310,6 +313,14 @@ export class GossipEngine {
   }
 
   /**
+   * How sure this member is that another one is gone: -log10 of the probability that it merely is late. undefined when it does not watch that one, or with SWIM
+   * (`phiThreshold` 0).
+   */
+  phi(nowMs: number, name: string): number | undefined {
+    return this.#phi.phi(nowMs, name);
+  }
+
+  /**
    * Estimates how many members there are by averaging over `cycles` gossip intervals (default 40: the error is below a thousandth for 10,000 members); done's detail is
    * the number as text. Counts those that announced EXT.averaging. Not ok without `extensions`. Throws ERR_ARGUMENT_INVALID.
    */
@@ -421,7 +432,8 @@ export class GossipEngine {
   #fire(nowMs: number, timer: Timer): void {
     switch (timer.kind) {
       case TIMER.probeTick:
-        this.#prober.tick(nowMs);
+        if (this.config.phiThreshold > 0) this.#phi.tick(nowMs, nowMs - timer.dueMs);
+        else this.#prober.tick(nowMs);
         break;
       case TIMER.gossipTick:
         this.#news.gossipTick(nowMs);

@@ -8,6 +8,7 @@ import { demers } from '../../bench/papers/demers.ts';
 import { around, atMost, type Experiment, near, quantile, runHere } from '../../bench/papers/experiment.ts';
 import { EXPERIMENTS, experimentOf } from '../../bench/papers/experiments.ts';
 import { lifeguard } from '../../bench/papers/lifeguard.ts';
+import { phi } from '../../bench/papers/phi.ts';
 import { spread } from '../../bench/papers/rounds.ts';
 import { survival } from '../../bench/papers/survival.ts';
 import { suspicion } from '../../bench/papers/suspicion.ts';
@@ -27,6 +28,7 @@ describe('papers', () => {
   it('SWIM: detection, load, completeness, false alarms', () => expect(misses(swim)).toEqual([]));
   it('Lifeguard: timer', () => expect(misses(suspicion)).toEqual([]));
   it('convergence', () => expect(misses(convergence)).toEqual([]));
+  it('phi accrual', () => expect(misses(phi)).toEqual([]));
   it('survival', () => expect(misses(survival)).toEqual([]));
 
   it('Lifeguard: each part takes false positives away, all together most', () => {
