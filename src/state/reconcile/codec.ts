@@ -13,8 +13,13 @@ import {
 
 /** Version of all message formats of this room. */
 const FORMAT_VERSION = 1;
-/** Bytes of a message that a decoder looks at, at most: a budget and one record above it. */
-export const MESSAGE_BYTES_MAX = 4 * VALUE_BYTES_MAX;
+/** Bytes of a message, at most: a budget and one record above it. */
+const MESSAGE_BYTES_MAX = 2 * VALUE_BYTES_MAX;
+/** Bytes of it that are not records, at most, and records: what a receiver can deal with in a few milliseconds, whoever sent it. Senders stay well below. */
+const REST_BYTES_MAX = 1 << 18;
+const ENTRIES_READ_MAX = 1024;
+/** Runs of one writer in a digest, at most. */
+const RUNS_READ_MAX = 1024;
 const COUNTER_MAX = 0xffff;
 const TIME_MAX = 2 ** 48 - 1;
 
@@ -271,10 +276,13 @@ export class EntryReader {
 
   entries(): StateEntry[] {
     const entries: StateEntry[] = [];
-    for (let left = this.#in.count(ENTRY_BYTES_MIN); left > 0 && this.#in.refused === undefined; left--) {
+    const count = this.#in.count(ENTRY_BYTES_MIN);
+    if (count > ENTRIES_READ_MAX) this.#in.fail(REFUSED.oversized);
+    for (let left = count; left > 0 && this.#in.refused === undefined; left--) {
       const entry = this.#entry();
       if (entry) entries.push(entry);
     }
+    if (this.#in.left > REST_BYTES_MAX) this.#in.fail(REFUSED.oversized);
     return entries;
   }
 
@@ -286,7 +294,9 @@ export class EntryReader {
       const gc = this.#in.varint();
       const ahead: number[] = [];
       let last = max;
-      for (let runs = this.#in.count(2); runs > 0 && this.#in.refused === undefined; runs--) {
+      const count = this.#in.count(2);
+      if (count > RUNS_READ_MAX) this.#in.fail(REFUSED.oversized);
+      for (let runs = count; runs > 0 && this.#in.refused === undefined; runs--) {
         // Apart from what is before it: otherwise it would be no run of its own.
         const first = last + this.#in.varint(Number.MAX_SAFE_INTEGER - last);
         if (first < last + 2) this.#in.fail(REFUSED.malformed);

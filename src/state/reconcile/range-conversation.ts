@@ -50,6 +50,13 @@ const VERSIONS_BYTES_MAX = 2048;
 const RUNS_MAX = 16;
 /** Things to do, at most; depth first, a few thousand are many. What does not fit is found again next time. */
 const TASKS_MAX = 131_072;
+/** A list or wish for a larger range than this is answered with sums: nobody who holds as many would have listed it. */
+const LISTED_MAX = 1024;
+/** Records looked at for one message, at most, so that many small wishes do not keep the event loop long. */
+const VISITS_MAX = 32_768;
+/** Records sent in one conversation, at most: so many times what the store holds, and some. Whoever still asks then is not reconciling. */
+const SENT_MULT = 4;
+const SENT_EXTRA = 4096;
 /** A range that is sent whole is cut until no more records than this are visited at once. */
 const SEND_AT_ONCE = 64;
 
@@ -86,6 +93,7 @@ export class RangeConversation implements Conversation {
   /** What was gathered for the reply while more of theirs was to come. */
   #draft: RangeDraft | undefined;
   #theirRoots: Roots | undefined;
+  #visits = 0;
   /** A record did not fit into the message that is being put together. */
   #isFull = false;
   /** Writers whose records went back and forth: their coverage is told first. */
@@ -199,11 +207,14 @@ export class RangeConversation implements Conversation {
   #work(draft: RangeDraft): void {
     const room = this.#turns.budgetBytes - RANGE_HEAD_BYTES;
     this.#isFull = false;
-    while (this.#tasks.length > 0 && draft.length < room && !this.#isFull) {
+    this.#visits = 0;
+    if (this.stats.entriesSent > SENT_MULT * this.#store.index.size + SENT_EXTRA) this.#tasks.length = 0;
+    while (this.#tasks.length > 0 && draft.length < room && !this.#isFull && this.#visits < VISITS_MAX) {
       const task = this.#tasks.pop() as Task;
       if (task.kind === 'pull') draft.pull(task.range);
       else if (task.kind === 'split') this.#split(draft, task.range);
       else if (task.kind === 'send') this.#sendRange(draft, task.range);
+      else if (this.#isTooLarge(task.part)) this.#split(draft, task.part);
       else if (task.kind === 'compare') this.#compare(draft, task.part);
       else this.#give(draft, task.part);
     }
@@ -216,6 +227,11 @@ export class RangeConversation implements Conversation {
     if (size === 0) return;
     const useful = Math.max(1, Math.ceil(Math.log2(size / Math.max(1, leafItems))));
     draft.addSums(this.#sums(WHOLE, openBits === 0 ? splitBits : Math.min(openBits, useful)));
+  }
+
+  #isTooLarge({ prefix, depth }: Range): boolean {
+    this.#store.index.sum(prefix, depth, this.#sum);
+    return depth < this.#plan.leafDepth && this.#sum.count > LISTED_MAX;
   }
 
   #split(draft: RangeDraft, range: Range): void {
@@ -291,6 +307,7 @@ export class RangeConversation implements Conversation {
 
   #each(range: Range, visit: (low: number, high: number, slot: number) => void): void {
     this.#store.index.visit(range.prefix, range.depth, (slot, low, high) => {
+      this.#visits++;
       visit(low, high, slot);
       return true;
     });

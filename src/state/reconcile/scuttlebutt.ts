@@ -45,7 +45,7 @@ interface Message {
   readonly digest: readonly WriterVersion[];
 }
 
-/** What is to be told of one writer, and how many records that is. */
+/** What is to be told of one writer, and about how many records that is. */
 interface Pending {
   readonly spans: Spans;
   count: number;
@@ -148,6 +148,7 @@ export class ScuttlebuttConversation implements Conversation {
     const { log } = this.#store;
     const named = new Set<string>();
     for (const theirs of digest) {
+      if (named.has(theirs.writer)) continue;
       named.add(theirs.writer);
       const mine = log.version(theirs.writer);
       const missing = uncovered(mine, theirs);
@@ -173,14 +174,16 @@ export class ScuttlebuttConversation implements Conversation {
     if (spans.length === 0) return;
     const { log, recent } = this.#store;
     this.#since ??= recent?.stamp;
-    let count = 0;
+    // About how many: what was superseded counts too, as far as there are records.
+    let width = 0;
     for (let i = 0; i < spans.length; i += 2) {
       const from = spans[i] as number;
       const to = spans[i + 1] as number;
-      count += log.countAfter(writer, from) - log.countAfter(writer, to);
+      width += to - from;
       // Tombstones up to gc are gone here: saying that everything was told would hide that from them.
       if (from >= gc) this.#covers.push({ writer, from, to });
     }
+    const count = Math.min(width, log.countAfter(writer, spans[0] as number));
     this.#pending.set(writer, { spans, count });
   }
 

@@ -5,6 +5,9 @@ import { SequenceList } from './sequence-list.ts';
 /** Runs of sequences that came before the ones below them; more are not remembered, which costs a repetition and nothing else. */
 export const AHEAD_MAX = 256;
 
+/** Writers of whom nothing is held are remembered up to this number: a peer may name as many as it likes. */
+const WRITERS_MAX = 65_536;
+
 interface Writer {
   readonly list: SequenceList;
   version: WriterVersion;
@@ -89,6 +92,7 @@ export class WriterLog implements WriterLogView {
 
   /** Everything of `writer` after `from` up to `to` is covered. A single write is cover(writer, sequence - 1, sequence). */
   cover(name: string, from: number, to: number): void {
+    if (this.#writers.size >= WRITERS_MAX && !this.#writers.has(name)) return;
     const writer = this.#writer(name);
     const { ahead, version } = writer;
     if (to <= version.max || to <= from) return;
