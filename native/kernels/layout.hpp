@@ -123,7 +123,7 @@
   X(sync, 201) X(average, 202) X(label, 244)
 
 #define HEARSAY_EXT(X) \
-  X(present, 1) X(stalled, 2) X(deltaSync, 4) X(averaging, 8) X(sequenceShift, 8)
+  X(present, 1) X(stalled, 2) X(deltaSync, 4) X(averaging, 8) X(fast, 16) X(sequenceShift, 8)
 
 #define HEARSAY_REJECT(X) \
   X(none, 0) X(empty, 1) X(crcMismatch, 2) X(unknownType, 3) X(malformed, 4) X(truncated, 5) X(nestedTooDeep, 6)      \

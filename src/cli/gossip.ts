@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Command, Option } from 'commander';
 import type { ProfileName } from '../cluster/options.ts';
-import { lan, local, wan } from '../protocol/config.ts';
+import { PROFILES } from '../protocol/config.ts';
 import { loss } from '../transport/faulty.ts';
 import { Prng } from '../util/prng.ts';
 import { Fleet } from './fleet.ts';
@@ -23,7 +23,6 @@ interface GossipOptions {
   readonly quiet?: boolean;
 }
 
-const PROFILES = { lan, wan, local } as const;
 /**
  * How often two members compare all they know: oftener than in memberlist's profiles (30 s), so that the few news that gossip misses are
  * repaired within the show, but not so often that this work, which grows with the square of the members, is the show.
@@ -50,9 +49,7 @@ Examples:
   hearsay gossip --json result.json --quiet      for programs`,
     )
     .option('-n, --nodes <count>', 'members of the cluster', integer(3, 5000), 300)
-    .addOption(
-      new Option('-p, --profile <name>', "memberlist's timings").choices(['lan', 'wan', 'local']).default('lan'),
-    )
+    .addOption(new Option('-p, --profile <name>', "memberlist's timings").choices(Object.keys(PROFILES)).default('lan'))
     .option('-l, --loss <share>', 'packets to lose, as 0.05 or 5%', ratio(0.9), 0)
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
     .addOption(new Option('--udp <kind>', 'UDP sockets').choices(['auto', 'dgram', 'batched']).default('auto'))

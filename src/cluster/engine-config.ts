@@ -1,10 +1,8 @@
 import { getRandomValues } from 'node:crypto';
-import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
+import { type EngineConfig, type EngineOptions, PROFILES } from '../protocol/config.ts';
 import type { Address } from '../util/address.ts';
 import type { Keyring } from '../wire/keyring.ts';
 import type { HostHooks, HostSettings } from './options.ts';
-
-const PROFILES = { lan, wan, local } as const;
 
 /** Time for a whole stream exchange: the profile's, or what the tuning says. */
 export function streamTimeoutMs({ profile, tuning }: Pick<HostSettings, 'profile' | 'tuning'>): number {

@@ -35,6 +35,10 @@ export const OPTIONS: Record<keyof ClusterOptions, true> = {
 /** Every setting of `tuning`, with its type. */
 export const TUNING: Record<keyof Tuning, 'number' | 'boolean'> = {
   deltaSync: 'boolean',
+  ringIntervalMs: 'number',
+  ringTimeoutMs: 'number',
+  fastSuspicionMs: 'number',
+  eagerFanout: 'number',
   probeIntervalMs: 'number',
   probeTimeoutMs: 'number',
   indirectChecks: 'number',

@@ -1,16 +1,20 @@
-import type { EngineConfig } from '../protocol/config.ts';
+import type { EngineConfig, ProfileName } from '../protocol/config.ts';
 import type { AliveFilter, MergeFilter } from '../protocol/types.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Logger } from './logger.ts';
 import type { HostPort } from './resolve.ts';
 
-export type ProfileName = 'lan' | 'wan' | 'local';
+export type { ProfileName };
 
 /** Settings of the protocol that may be changed one by one on top of a profile; EngineConfig explains each. */
 export type Tuning = Partial<
   Pick<
     EngineConfig,
     | 'deltaSync'
+    | 'ringIntervalMs'
+    | 'ringTimeoutMs'
+    | 'fastSuspicionMs'
+    | 'eagerFanout'
     | 'probeIntervalMs'
     | 'probeTimeoutMs'
     | 'indirectChecks'

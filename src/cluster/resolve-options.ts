@@ -1,7 +1,13 @@
 import { hostname } from 'node:os';
 import { META_BYTES_MAX, NAME_BYTES_MAX } from '../kernels/contract.ts';
 import { parseCidr } from '../protocol/cidr.ts';
-import { LABEL_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, validateConfig } from '../protocol/config.ts';
+import {
+  LABEL_BYTES_MAX,
+  PROFILES,
+  PROTOCOL_VERSION_MAX,
+  PROTOCOL_VERSION_MIN,
+  validateConfig,
+} from '../protocol/config.ts';
 import { parseIp } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
@@ -27,7 +33,6 @@ import { OPTIONS, TUNING } from './option-tables.ts';
 import type { ClusterOptions, HostHooks, HostSettings, ProfileName, Tuning } from './options.ts';
 import { DEFAULT_PORT, type HostPort, parseHostPort } from './resolve.ts';
 
-const PROFILES = ['lan', 'wan', 'local'] as const;
 const THREADS = ['worker', 'inline'] as const;
 const BACKENDS = ['auto', 'native', 'js'] as const;
 const TRANSPORTS = ['auto', 'dgram', 'batched'] as const;
@@ -81,7 +86,7 @@ class OptionReader {
     const thread = this.#choice('thread', THREADS, 'worker');
     const hooks = this.#hooks(thread);
     const transport = hooks.transport ? 'auto' : this.#namedTransport();
-    const profile = this.#choice('profile', PROFILES, 'lan');
+    const profile = this.#choice('profile', Object.keys(PROFILES) as ProfileName[], 'lan');
     const backend = this.#given['backend'] === undefined ? undefined : this.#choice('backend', BACKENDS, 'auto');
     this.#signalAndLogger();
     const settings: HostSettings = {

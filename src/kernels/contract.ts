@@ -56,6 +56,8 @@ export const EXT = {
   deltaSync: 4,
   /** Understands MESSAGE.average. */
   averaging: 8,
+  /** Runs the fast profile: may be suspected and declared dead on its terms. */
+  fast: 16,
   /** Bits 8..31: raised by the member with each change of the word, so that newer wins. */
   sequenceShift: 8,
 } as const;

@@ -86,6 +86,16 @@ export interface EngineConfig {
    * Exchange only what differs with members that do so too (protocol §21), instead of everything. Needs `extensions`. Default true.
    */
   readonly deltaSync: boolean;
+  /**
+   * How often the successor on the ring is probed (protocol §23), ms; 0 = no ring, and the node does not announce the fast profile. Needs `extensions`. Default 0, fast 250.
+   */
+  readonly ringIntervalMs: number;
+  /** Least wait for the ack of a ring probe before others are asked, ms; longer where round trips are. Default 60. */
+  readonly ringTimeoutMs: number;
+  /** How long a member that announced the fast profile has to refute a suspicion, ms, whatever the size of the cluster. Default 350. */
+  readonly fastSuspicionMs: number;
+  /** Members that news of suspicions, deaths and refutations of such members is pushed to on first sight. Default 0, fast 4. */
+  readonly eagerFanout: number;
   /** Key of the hashes that delta push-pull compares, four u32, hard to guess for those outside. Default: from rngSeed. */
   readonly syncKey: Uint32Array | undefined;
   /** Say hearsay's extension word (protocol §20). Default true; false makes every byte equal to memberlist's. */
@@ -142,6 +152,10 @@ const COMMON = {
   delegateProtocolMax: 0,
   delegateProtocolVersion: 0,
   deltaSync: true,
+  ringIntervalMs: 0,
+  ringTimeoutMs: 60,
+  fastSuspicionMs: 350,
+  eagerFanout: 0,
   syncKey: undefined,
   extensions: true,
   compression: true,
@@ -208,6 +222,18 @@ export function local(options: EngineOptions): EngineConfig {
   });
 }
 
+/**
+ * lan, and failures of members that have this profile too known to all within a second: ring probing, fast suspicion, eager push (protocol §23). Towards other members it is lan.
+ * For networks whose round trips are some ms.
+ */
+export function fast(options: EngineOptions): EngineConfig {
+  return lan({ ringIntervalMs: 250, eagerFanout: 4, ...options });
+}
+
+/** The presets by name. */
+export const PROFILES = { lan, wan, local, fast } as const;
+export type ProfileName = keyof typeof PROFILES;
+
 /** Integer fields and their ranges. */
 const INTEGERS = {
   rngSeed: [0, 0xffffffff],
@@ -221,6 +247,10 @@ const INTEGERS = {
   gossipNodes: [0, 64],
   gossipToTheDeadMs: [0, 0x7fffffff],
   retransmitMult: [1, 1000],
+  ringIntervalMs: [0, 3_600_000],
+  ringTimeoutMs: [1, 3_600_000],
+  fastSuspicionMs: [1, 3_600_000],
+  eagerFanout: [0, 64],
   seenRumorsMax: [1, 1 << 22],
   udpBufferBytes: [UDP_BUFFER_BYTES_MIN, UDP_BUFFER_BYTES_MAX],
   pushPullIntervalMs: [0, 0x7fffffff],

@@ -12,6 +12,8 @@ import { countReject } from './stats.ts';
 import { TIMER } from './timers.ts';
 
 /** Peers from this protocol version on check a CRC (protocol §16). */
+/** Pause between two eager pushes, ms: many members that fail together are told together. */
+const EAGER_PAUSE_MS = 20;
 const CRC_VERSION = 5;
 const VSN_BYTES = 6;
 /** Most broadcasts that wait at once, and the room that each counts for on average. */
@@ -35,6 +37,8 @@ export class Dissemination {
   #outbox: Outbox | undefined;
   #staged = 0;
   #inTop = 0;
+  #pushToken = 0;
+  #isPushWaiting = false;
 
   /** `onFinished` hears of broadcasts with a token that were sent often enough, replaced or evicted. */
   constructor(context: Context, overheadBytes: () => number, onFinished: (token: number) => void) {
@@ -67,6 +71,34 @@ export class Dissemination {
       const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
       if (roster.hasAddress(slot)) this.#outbox?.gossip(roster.address(slot), this.sendFlags(slot));
     }
+  }
+
+  /**
+   * Gives news to `eagerFanout` random members at once, without waiting for the tick; what comes within EAGER_PAUSE_MS goes together. Called on first sight of the news, so
+   * it runs through the cluster in some hops of a millisecond.
+   */
+  push(nowMs: number): void {
+    const { config, kernels, roster, stats, timers } = this.#context;
+    if (config.eagerFanout === 0) return;
+    if (this.#pushToken !== 0) {
+      this.#isPushWaiting = true;
+      return;
+    }
+    this.#isPushWaiting = false;
+    this.#pushToken = timers.schedule(nowMs + EAGER_PAUSE_MS, TIMER.eagerPush, 0);
+    const picked = kernels.table.sample(nowMs, config.eagerFanout, PICK.alive | PICK.suspect, 0, -1);
+    for (let i = 0; i < picked; i++) {
+      const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
+      if (!roster.hasAddress(slot)) continue;
+      stats.eagerPackets++;
+      this.#outbox?.gossip(roster.address(slot), this.sendFlags(slot));
+    }
+  }
+
+  /** The pause after a push is over. */
+  pushTick(nowMs: number): void {
+    this.#pushToken = 0;
+    if (this.#isPushWaiting) this.push(nowMs);
   }
 
   /** SEND bits that depend on what a member understands. */

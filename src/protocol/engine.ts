@@ -23,6 +23,7 @@ import { PhiMonitor } from './phi-monitor.ts';
 import { Prober } from './prober.ts';
 import { PushPull } from './push-pull.ts';
 import { Responder } from './responder.ts';
+import { RingProber } from './ring-prober.ts';
 import { Roster } from './roster.ts';
 import { Self } from './self.ts';
 import { Sequences } from './sequences.ts';
@@ -69,6 +70,7 @@ export class GossipEngine {
   readonly #inbox: Inbox;
   readonly #prober: Prober;
   readonly #phi: PhiMonitor;
+  readonly #ring: RingProber;
   readonly #responder: Responder;
   readonly #streams: Streams;
   readonly #pushPull: PushPull;
@@ -143,6 +145,8 @@ export class GossipEngine {
         }),
     );
     this.#phi = new PhiMonitor(context, this.#membership, this.#news, this.#outbox, this.#sequences);
+    this.#ring = new RingProber(context, this.#membership, this.#news, this.#outbox, this.#sequences);
+    this.#membership.onChange((nowMs, slot) => this.#ring.changed(nowMs, slot));
     this.#averagings = new Averagings(context, this.#outbox, (request, ok, detail) =>
       context.emit({ type: 'done', request, ok, detail }),
     );
@@ -180,6 +184,7 @@ export class GossipEngine {
     this.#membership.announce(nowMs);
     this.#kernels.table.setOwnExt(this.#self.ext);
     this.#prober.start(nowMs);
+    this.#ring.start(nowMs);
     this.#news.start(nowMs);
     this.#pushPull.start(nowMs);
   }
@@ -437,6 +442,21 @@ export class GossipEngine {
         break;
       case TIMER.gossipTick:
         this.#news.gossipTick(nowMs);
+        break;
+      case TIMER.ringTick:
+        this.#ring.tick(nowMs);
+        break;
+      case TIMER.ringTimeout:
+        this.#ring.timedOut(nowMs, timer);
+        break;
+      case TIMER.ringEnd:
+        this.#ring.ended(nowMs, timer);
+        break;
+      case TIMER.ringWalk:
+        this.#ring.walk(nowMs);
+        break;
+      case TIMER.eagerPush:
+        this.#news.pushTick(nowMs);
         break;
       case TIMER.averageTick:
         this.#averagings.tick(nowMs);

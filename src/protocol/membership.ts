@@ -39,12 +39,18 @@ export class Membership {
   readonly #news: Dissemination;
   /** Running suspicions by slot. A slot has one exactly while its row has ROW_FLAG.suspicion. */
   readonly #suspicions = new Map<number, Suspicion>();
+  #watch: ((nowMs: number, slot: number) => void) | undefined;
   /** Token for the next broadcast about ourselves, see withToken(). */
   #token = 0;
 
   constructor(context: Context, news: Dissemination) {
     this.#context = context;
     this.#news = news;
+  }
+
+  /** `watch` hears of every change of a row. */
+  onChange(watch: (nowMs: number, slot: number) => void): void {
+    this.#watch = watch;
   }
 
   suspicion(slot: number): Suspicion | undefined {
@@ -138,7 +144,23 @@ export class Membership {
   #act(nowMs: number, codec: PacketCodec | undefined): void {
     const { table } = this.#context.kernels;
     const count = table.u32[TABLE.outCount >>> 2] as number;
-    for (let i = 0; i < count; i++) this.#change(nowMs, codec, table.outOffset + i * CHANGE.stride);
+    for (let i = 0; i < count; i++) {
+      const at = table.outOffset + i * CHANGE.stride;
+      this.#change(nowMs, codec, at);
+      this.#hurry(nowMs, at);
+    }
+  }
+
+  /** Tells the ring, and in the fast profile pushes at once what others wait for: accusations, deaths and refutations. */
+  #hurry(nowMs: number, at: number): void {
+    const { u8, u32 } = this.#context.kernels.table;
+    const slot = u32[(at + CHANGE.slot) >>> 2] as number;
+    const kind = u8[at + CHANGE.kind] as number;
+    this.#watch?.(nowMs, slot);
+    const isRefutation =
+      kind === CHANGE_KIND.refute || (kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive);
+    if ((kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead || isRefutation) && this.#isFast(slot))
+      this.#news.push(nowMs);
   }
 
   #change(nowMs: number, codec: PacketCodec | undefined, at: number): void {
@@ -241,9 +263,16 @@ export class Membership {
 
   #startSuspicion(nowMs: number, slot: number, accuser: string): void {
     const { config, roster, timers } = this.#context;
-    const suspicion = new Suspicion(nowMs, accuser, roster.count, config);
+    const fixedMs = this.#isFast(slot) ? config.fastSuspicionMs : undefined;
+    const suspicion = new Suspicion(nowMs, accuser, roster.count, config, fixedMs);
     suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
     this.#suspicions.set(slot, suspicion);
+  }
+
+  /** True for members that run the fast profile, when we do: others are treated as memberlist treats them. */
+  #isFast(slot: number): boolean {
+    const { roster, self } = this.#context;
+    return (self.ext & roster.ext(slot) & EXT.fast) !== 0;
   }
 
   #confirm(nowMs: number, slot: number, incarnation: number, from: Uint8Array): void {

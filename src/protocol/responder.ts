@@ -122,7 +122,10 @@ export class Responder {
     relay.seqNo = this.#sequences.take(relay);
     this.#relays.set(relay.seqNo, relay);
     if (wantsNack) {
-      relay.nackToken = timers.schedule(nowMs + nackDelayMs(config.probeTimeoutMs), TIMER.relayNack, relay.seqNo);
+      const timeoutMs = this.#isFast(viewOf(codec, at + RECORD.nameOffset))
+        ? config.ringTimeoutMs
+        : config.probeTimeoutMs;
+      relay.nackToken = timers.schedule(nowMs + nackDelayMs(timeoutMs), TIMER.relayNack, relay.seqNo);
     }
     // Longer than the reference waits: a late ack is still worth forwarding as long as the requester may be waiting.
     const lifeMs = Math.max(config.probeIntervalMs, config.probeTimeoutMs);
@@ -167,6 +170,13 @@ export class Responder {
     const slot = roster.find(name);
     const isExtended = slot >= 0 && (roster.ext(slot) & EXT.present) !== 0;
     return isExtended ? SEND.piggyback | SEND.extended : SEND.piggyback;
+  }
+
+  /** Both the member of this name and we run the fast profile (protocol §23). */
+  #isFast(name: Uint8Array): boolean {
+    const { roster, self } = this.#context;
+    const slot = roster.find(name);
+    return slot >= 0 && (self.ext & roster.ext(slot) & EXT.fast) !== 0;
   }
 
   /** Forgets a relay. */

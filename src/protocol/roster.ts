@@ -137,7 +137,7 @@ export class Roster {
     if (known !== undefined && this.isUsed(known) && sameEndpoint(this.address(known), address))
       return this.name(known);
     for (let i = 0; i < this.count; i++) {
-      const slot = this.#slotAt(i);
+      const slot = this.slotAt(i);
       if (!sameEndpoint(this.address(slot), address)) continue;
       if (this.#slotByAddress.size >= ADDRESSES_MAX) this.#slotByAddress.clear();
       this.#slotByAddress.set(key, slot);
@@ -150,7 +150,7 @@ export class Roster {
   nameAtIp(ip: Uint8Array): string {
     let found = -1;
     for (let i = 0; i < this.count; i++) {
-      const slot = this.#slotAt(i);
+      const slot = this.slotAt(i);
       if (!sameHost(this.address(slot).ip, ip)) continue;
       if (found >= 0) return '';
       found = slot;
@@ -169,13 +169,14 @@ export class Roster {
   addVersions(check: VersionCheck): void {
     const { profiles } = this.#kernels;
     for (let i = 0; i < this.count; i++) {
-      const slot = this.#slotAt(i);
+      const slot = this.slotAt(i);
       const at = stringOffset(profiles, this.#row(slot, ROW.profileId));
       check.add(this.status(slot), profiles.u8, at + PROFILE.vsn, at === 0 ? 0 : VSN_BYTES);
     }
   }
 
-  #slotAt(position: number): number {
+  /** Slot at a position of the probe order, below count. */
+  slotAt(position: number): number {
     const { table } = this.#kernels;
     return table.u32[(table.orderOffset >>> 2) + position] as number;
   }

@@ -27,7 +27,8 @@ export class Self {
       config.delegateProtocolVersion,
     );
     this.meta = config.meta.slice();
-    this.#flags = EXT.present | EXT.averaging | (config.deltaSync ? EXT.deltaSync : 0);
+    this.#flags =
+      EXT.present | EXT.averaging | (config.deltaSync ? EXT.deltaSync : 0) | (config.ringIntervalMs > 0 ? EXT.fast : 0);
     this.ext = config.extensions ? this.#flags | (1 << EXT.sequenceShift) : 0;
   }
 

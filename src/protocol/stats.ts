@@ -64,6 +64,13 @@ export interface EngineStats {
   rumorsReceived: number;
   /** Rumors that had been seen before. */
   rumorsDuplicate: number;
+  /** Probes of the successor on the ring: sent, answered, failed, and taken for a fault of our own. */
+  ringProbesSent: number;
+  ringProbesAcked: number;
+  ringProbesFailed: number;
+  ringProbesDoubted: number;
+  /** Packets of news that were sent at once, without waiting for the next gossip tick. */
+  eagerPackets: number;
   /** Halves of exchanges of an averaging. */
   averagesReceived: number;
   /** Those that would have begun one more than we take part in. */
@@ -131,6 +138,11 @@ export function createStats(): EngineStats {
     broadcastsTransmitted: 0,
     rumorsReceived: 0,
     rumorsDuplicate: 0,
+    ringProbesSent: 0,
+    ringProbesAcked: 0,
+    ringProbesFailed: 0,
+    ringProbesDoubted: 0,
+    eagerPackets: 0,
     averagesReceived: 0,
     averagesRefused: 0,
     userMessagesReceived: 0,

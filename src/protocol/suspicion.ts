@@ -27,12 +27,15 @@ export class Suspicion {
   /** The deadline was put off once because this process had slept (protocol §12.3). */
   graced = false;
 
-  /** `n` counts table entries of any status. `accuser` is remembered but does not count as a confirmation. */
-  constructor(startMs: number, accuser: string, n: number, limits: SuspicionLimits) {
+  /**
+   * `n` counts table entries of any status. `accuser` is remembered but does not count as a confirmation. With `fixedMs` it lasts so long whatever n and the
+   * confirmations are (the fast profile).
+   */
+  constructor(startMs: number, accuser: string, n: number, limits: SuspicionLimits, fixedMs?: number) {
     this.startMs = startMs;
-    this.wanted = confirmationsWanted(limits.suspicionMult, n);
-    this.minMs = suspicionTimeoutMs(limits.suspicionMult, n, limits.probeIntervalMs);
-    this.maxMs = this.minMs * limits.suspicionMaxTimeoutMult;
+    this.wanted = fixedMs === undefined ? confirmationsWanted(limits.suspicionMult, n) : 0;
+    this.minMs = fixedMs ?? suspicionTimeoutMs(limits.suspicionMult, n, limits.probeIntervalMs);
+    this.maxMs = fixedMs ?? this.minMs * limits.suspicionMaxTimeoutMult;
     this.#accusers = new Set([accuser]);
     this.#deadlineMs = startMs + Math.ceil(this.wanted < 1 ? this.minMs : this.maxMs);
   }

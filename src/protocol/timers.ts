@@ -26,6 +26,16 @@ export const TIMER = {
   mergeTurn: 11,
   /** The next cycle of the averagings that are running. */
   averageTick: 12,
+  /** Start of the next interval of ring probing. */
+  ringTick: 13,
+  /** A ring probe was not answered in time; `subject` is its sequence number. */
+  ringTimeout: 14,
+  /** A ring probe is over. */
+  ringEnd: 15,
+  /** The successor is gone: on to the next one. */
+  ringWalk: 16,
+  /** News that waited for its turn to be pushed. */
+  eagerPush: 17,
 } as const;
 export type TimerKind = (typeof TIMER)[keyof typeof TIMER];
 

@@ -2,7 +2,7 @@ import { acquaint } from '../kernels/arenas/acquaint.ts';
 import { type Backend, chooseBackend } from '../kernels/backend.ts';
 import type { BackendName, EngineKernels } from '../kernels/contract.ts';
 import { TABLE } from '../kernels/layout.ts';
-import { type EngineConfig, type EngineOptions, lan, local, wan } from '../protocol/config.ts';
+import { type EngineConfig, type EngineOptions, PROFILES, type ProfileName } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import { rejoinPauseMs } from '../protocol/failed-members.ts';
 import type { GossipEvent } from '../protocol/types.ts';
@@ -17,13 +17,11 @@ import { SimNode } from './sim-node.ts';
 import { StreamCourier } from './streams.ts';
 import { Timeline } from './timeline.ts';
 
-const PROFILES = { lan, wan, local } as const;
-
 export interface SimulationOptions {
   /** Decides everything: network, nodes, order. Two runs with one seed and the same calls do the same, on either backend. Default 1. */
   readonly seed?: number;
   /** Settings of all nodes. Default 'lan'. */
-  readonly profile?: 'lan' | 'wan' | 'local';
+  readonly profile?: ProfileName;
   /** Changes on top of the profile, for all nodes. */
   readonly tuning?: Partial<EngineConfig>;
   /** Which kernels: all native, all twins, or one after the other. Default what HEARSAY_BACKEND says. */

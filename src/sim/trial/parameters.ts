@@ -1,4 +1,4 @@
-import type { EngineConfig } from '../../protocol/config.ts';
+import type { EngineConfig, ProfileName } from '../../protocol/config.ts';
 import { Prng } from '../../util/prng.ts';
 import { LATENCY, type NetworkOptions } from '../network.ts';
 
@@ -36,7 +36,7 @@ export type FaultKind = (typeof FAULT_KINDS)[number];
 export interface TrialParameters {
   readonly seed: number;
   readonly nodes: number;
-  readonly profile: 'lan' | 'wan' | 'local';
+  readonly profile: ProfileName;
   readonly tuning: Partial<EngineConfig>;
   /** Clock speeds, one per node. */
   readonly clockRates: readonly number[];
