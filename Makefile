@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers diagrams fuzz fuzz-native interop clean
+.PHONY: help gossip membership sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers fast diagrams fuzz fuzz-native interop clean
 
 ARGS ?=
 SEED ?= 1
@@ -59,6 +59,9 @@ bench: build ## Compare with memberlist and plain JavaScript, measure the kernel
 
 papers: build ## Published figures beside ours: Demers, SWIM, Lifeguard and more (PAPER=name picks)
 	@node bench/papers/main.mjs $(ARGS)
+
+fast: build ## The fast profile in simulation: targets, ablation, faults (ARGS="--nodes 1000 --part targets")
+	@node bench/fast/experiments.mjs $(ARGS)
 
 diagrams: build ## Draw all pictures of docs/diagrams from the numbers in docs/data and from the sources
 	@node scripts/diagrams.mjs $(ARGS)

@@ -87,7 +87,7 @@ export function measure(suite: string, test: BenchCase, options: MeasureOptions)
     for (const turn of turns) {
       const latencies = timeRound(subjects[turn] as Subject, test.operations, options.roundMs);
       if (round < 0) continue;
-      samples[turn]?.push(...latencies);
+      for (const latency of latencies) samples[turn]?.push(latency);
       roundMedians[turn]?.push(quantile(latencies, 0.5));
     }
   }

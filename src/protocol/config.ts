@@ -87,7 +87,7 @@ export interface EngineConfig {
    */
   readonly deltaSync: boolean;
   /**
-   * How often the successor on the ring is probed (protocol §23), ms; 0 = no ring, and the node does not announce the fast profile. Needs `extensions`. Default 0, fast 250.
+   * How often the successor on the ring is probed (protocol §24), ms; 0 = no ring, and the node does not announce the fast profile. Needs `extensions`. Default 0, fast 250.
    */
   readonly ringIntervalMs: number;
   /** Least wait for the ack of a ring probe before others are asked, ms; longer where round trips are. Default 60. */
@@ -223,7 +223,7 @@ export function local(options: EngineOptions): EngineConfig {
 }
 
 /**
- * lan, and failures of members that have this profile too known to all within a second: ring probing, fast suspicion, eager push (protocol §23). Towards other members it is lan.
+ * lan, and failures of members that have this profile too known to all within a second: ring probing, fast suspicion, eager push (protocol §24). Towards other members it is lan.
  * For networks whose round trips are some ms.
  */
 export function fast(options: EngineOptions): EngineConfig {

@@ -172,7 +172,7 @@ export class Responder {
     return isExtended ? SEND.piggyback | SEND.extended : SEND.piggyback;
   }
 
-  /** Both the member of this name and we run the fast profile (protocol §23). */
+  /** Both the member of this name and we run the fast profile (protocol §24). */
   #isFast(name: Uint8Array): boolean {
     const { roster, self } = this.#context;
     const slot = roster.find(name);

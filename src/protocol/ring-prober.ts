@@ -46,7 +46,7 @@ class RingProbe implements Waiting {
 }
 
 /**
- * The second probe of the fast profile (protocol §23): every `ringIntervalMs` each member probes its successor on a ring of all members that announced EXT.fast, so a dead one is
+ * The second probe of the fast profile (protocol §24): every `ringIntervalMs` each member probes its successor on a ring of all members that announced EXT.fast, so a dead one is
  * found within one interval, and not only on average (SWIM's random order needs 4.6 intervals for 99 %). The random walk of the Prober goes on beside it and keeps SWIM's
  * guarantees; towards members that did not announce it there is nothing else.
  *

@@ -178,7 +178,7 @@ describe('options that are refused', () => {
       `label: expected a text of 0 to 255 bytes, got "${'l'.repeat(60)}…" (256 characters)`,
     ],
     ['a number as a name', { name: 7 }, 'name: expected a text of 1 to 512 bytes, got 7'],
-    ['a profile that is none', { profile: 'LAN' }, `profile: expected 'lan', 'wan' or 'local', got "LAN"`],
+    ['a profile that is none', { profile: 'LAN' }, `profile: expected 'lan', 'wan', 'local' or 'fast', got "LAN"`],
     ['a thread that is none', { thread: true }, "thread: expected 'worker' or 'inline', got true"],
     [
       'a time below zero',
