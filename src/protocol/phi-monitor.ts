@@ -6,6 +6,7 @@ import type { Membership } from './membership.ts';
 import { type Outbox, SEND } from './outbox.ts';
 import { ArrivalWindow, phiNormal } from './phi.ts';
 import { PING_BYTES_MAX } from './prober.ts';
+import { ringPosition } from './ring.ts';
 import type { Sequences, Waiting } from './sequences.ts';
 import { TIMER } from './timers.ts';
 
@@ -176,10 +177,7 @@ export class PhiMonitor {
     const nameId = roster.nameId(slot);
     const known = this.#places.get(nameId);
     if (known !== undefined) return known;
-    let hash = 0x811c9dc5;
-    for (const byte of roster.nameBytes(slot)) hash = Math.imul(hash ^ byte, 0x01000193);
-    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-    hash = (hash ^ (hash >>> 13)) >>> 0;
+    const hash = ringPosition(roster.nameBytes(slot));
     this.#places.set(nameId, hash);
     return hash;
   }
