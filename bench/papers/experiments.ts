@@ -2,6 +2,7 @@ import { averaging } from './averaging.ts';
 import { certificates } from './certificates.ts';
 import { convergence } from './convergence.ts';
 import { demers } from './demers.ts';
+import { estimate } from './estimate.ts';
 import type { AnyExperiment } from './experiment.ts';
 import { lifeguard } from './lifeguard.ts';
 import { phi } from './phi.ts';
@@ -14,6 +15,7 @@ export const EXPERIMENTS: readonly AnyExperiment[] = [
   demers,
   certificates,
   averaging,
+  estimate,
   swim,
   suspicion,
   lifeguard,

@@ -5,6 +5,7 @@ import { averaging } from '../../bench/papers/averaging.ts';
 import { certificates } from '../../bench/papers/certificates.ts';
 import { convergence } from '../../bench/papers/convergence.ts';
 import { demers } from '../../bench/papers/demers.ts';
+import { estimate } from '../../bench/papers/estimate.ts';
 import { around, atMost, type Experiment, near, quantile, runHere } from '../../bench/papers/experiment.ts';
 import { EXPERIMENTS, experimentOf } from '../../bench/papers/experiments.ts';
 import { lifeguard } from '../../bench/papers/lifeguard.ts';
@@ -25,6 +26,7 @@ describe('papers', () => {
   it('Demers: tables 1 to 3, anti-entropy and direct mail', () => expect(misses(demers)).toEqual([]));
   it('Demers: certificates', () => expect(misses(certificates)).toEqual([]));
   it('Jelasity: averaging', () => expect(misses(averaging)).toEqual([]));
+  it('Jelasity: the size of the network, by the engine', () => expect(misses(estimate)).toEqual([]));
   it('SWIM: detection, load, completeness, false alarms', () => expect(misses(swim)).toEqual([]));
   it('Lifeguard: timer', () => expect(misses(suspicion)).toEqual([]));
   it('convergence', () => expect(misses(convergence)).toEqual([]));
