@@ -117,21 +117,21 @@ export const lifeguard: Experiment<Job, Result> = {
   title: 'Lifeguard: false positives of slow members',
   source: 'Dadgar, Phillips, Currey 2018 (arXiv 1707.00788v2), §V and its tables for α=5, β=6',
   method:
-    'The engine in the simulator, 128 members, K=3, score 0 to 8. Slow members stand still in lock-step as in the paper: whatever they send or should receive waits until the end, while their timers run. Scaled down from 4320 runs per configuration: interval runs with C in {4, 16, 32}, D in {2048, 8192, 32768} ms, I in {16, 1024} ms, once each; threshold runs with C in {1, 4, 16}, D = 32768 ms, 10 each. The Buddy System has no switch of its own and is on in all four, SWIM included (the paper: 94 % of the false positives, by itself).',
+    'The engine in the simulator, 128 members, K=3, score 0 to 8. Slow members stand still in lock-step as in the paper: whatever they send or should receive waits until the end, while their timers run. Scaled down from 4320 runs per configuration: interval runs with C in {4, 16, 32}, D in {8192, 32768} ms, I in {16, 1024} ms, once each; threshold runs with C in {1, 4, 16}, D = 32768 ms, 5 each. The Buddy System has no switch of its own and is on in all four, SWIM included (the paper: 94 % of the false positives, by itself).',
   jobs(scale) {
     const isFull = scale === 'full';
     const nodes = isFull ? 128 : 32;
     const jobs: Job[] = [];
     for (const config of NAMES) {
       for (const slow of isFull ? [32, 16, 4] : [8]) {
-        for (const standstillMs of isFull ? [2048, 8192, 32768] : [32768]) {
+        for (const standstillMs of isFull ? [8192, 32_768] : [32_768]) {
           for (const normalMs of isFull ? [16, 1024] : [16]) {
             jobs.push({ config, kind: 'interval', nodes, slow, standstillMs, normalMs, seed: 1 });
           }
         }
       }
       for (const slow of isFull ? [1, 4, 16] : [2]) {
-        for (let seed = 1; seed <= (isFull ? 10 : 2); seed++) {
+        for (let seed = 1; seed <= (isFull ? 5 : 2); seed++) {
           jobs.push({ config, kind: 'threshold', nodes, slow, standstillMs: 32_768, normalMs: 0, seed });
         }
       }

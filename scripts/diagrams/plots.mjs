@@ -10,7 +10,7 @@ function chart(title, caption, body, { width = 620, height = 330 } = {}) {
     padding: 16,
     title: {
       text: title,
-      subtitle: caption,
+      subtitle: caption.flatMap((line) => wrapped(line, Math.floor(width / 8.8))),
       anchor: 'start',
       fontSize: 15,
       subtitleFontSize: 11,
@@ -43,6 +43,17 @@ function chart(title, caption, body, { width = 620, height = 330 } = {}) {
     height,
     ...body,
   };
+}
+
+/** Without a canvas Vega takes a letter for 0.8 of its size wide, and a line that is longer than the plot would make the picture as wide as itself. */
+function wrapped(text, letters) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = `${lines.at(-1)} ${word}`.trimStart();
+    if (line.length <= letters || lines.at(-1) === '') lines[lines.length - 1] = line;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 const scale = (names) => ({ domain: names, range: Object.values(COLORS).slice(0, names.length) });
@@ -148,7 +159,7 @@ export const plots = {
     return chart(
       'False positives with and without Lifeguard',
       [
-        'Healthy members declared dead, 128 members of which 4 to 32 stop now and then, eighteen runs of two minutes. A log scale; 0 is drawn as 0.5.',
+        'Healthy members declared dead, 128 members of which 4 to 32 stop now and then, twelve runs of two minutes. A log scale; 0 is drawn as 0.5.',
         source,
       ],
       {
