@@ -19,16 +19,12 @@ import type { AnyExperiment, Report, Scale } from './experiment.ts';
 import { EXPERIMENTS, experimentOf } from './experiments.ts';
 import { table } from './table.ts';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: process.env['PAPER'] ?? '' },
-    small: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    write: { type: 'boolean', default: false },
-  },
-});
+const { values } = parse();
 const scale: Scale = values.small ? 'small' : 'full';
-if (values.write && values.small) throw new Error('--write wants the full figures: drop --small');
+if (values.write && values.small) refuse('--write wants the full figures: drop --small');
+if (values.only !== '' && !EXPERIMENTS.some(({ name }) => name === values.only)) {
+  refuse(`expected one of ${EXPERIMENTS.map(({ name }) => name).join(', ')}, got ${JSON.stringify(values.only)}`);
+}
 const chosen = values.only === '' ? EXPERIMENTS : [experimentOf(values.only)];
 const command = `make papers${values.only === '' ? '' : ` PAPER=${values.only}`}`;
 const threads = availableParallelism();
@@ -51,6 +47,26 @@ if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify({ where: methodLine(command), done }, null, 1)}\n`);
 const total = done.reduce((sum, { report }) => sum + report.rows.length, 0);
 process.stdout.write(`${total - misses} of ${total} rows pass\n`);
+
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string', default: process.env['PAPER'] ?? '' },
+        small: { type: 'boolean', default: false },
+        json: { type: 'string' },
+        write: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+function refuse(problem: string): never {
+  process.stderr.write(`papers: ${problem}\n`);
+  process.exit(2);
+}
 
 async function run(experiment: AnyExperiment): Promise<(typeof done)[number]> {
   const fromMs = performance.now();

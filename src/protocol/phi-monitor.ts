@@ -58,6 +58,8 @@ export class PhiMonitor {
   /** Places on the ring by name id. */
   readonly #places = new Map<number, number>();
   #tick = 0;
+  /** Members reaped when #places was last emptied. */
+  #reaped = 0;
 
   constructor(context: Context, membership: Membership, news: Dissemination, outbox: Outbox, sequences: Sequences) {
     this.#context = context;
@@ -86,6 +88,9 @@ export class PhiMonitor {
     // The walk is not followed, but at its end the dead are reaped.
     this.#membership.nextProbe(nowMs);
     this.#tick++;
+    // Ids of names are used again once their members are reaped.
+    if (stats.membersReaped !== this.#reaped) this.#places.clear();
+    this.#reaped = stats.membersReaped;
     const ring = this.#ring();
     for (const slot of ring) {
       const nameId = roster.nameId(slot);
@@ -103,7 +108,6 @@ export class PhiMonitor {
     }
     if (lateMs > config.probeIntervalMs) stats.verdictsDeferred++;
     for (const watch of this.#watches.values()) if (watch.seenTick !== this.#tick) this.#forget(watch);
-    if (this.#places.size > 2 * roster.count + 64) this.#places.clear();
   }
 
   acked(nowMs: number, watch: Watch, ext: number): void {
