@@ -140,7 +140,10 @@ export class ChecksumFirstConversation implements Conversation {
       return { reply, isDone: isAfter, refused: undefined };
     }
     const isCovered = isSame(theirs.versions, log.sum);
-    if (isSame(theirs.records, rootOf(this.#store)) && (isCovered || isAfter)) {
+    // Equal records with unequal versions: after a comparison of versions that is as good as it gets (a collected tombstone counts in one and not in the other), unless that
+    // one knew that it could not tell all.
+    const isEnough = isCovered || (isAfter && !this.#stages.get(versions.id)?.needsFull);
+    if (isSame(theirs.records, rootOf(this.#store)) && isEnough) {
       this.#isOver = true;
       return { reply: this.#checksums(FLAG.equal), isDone: true, refused: undefined };
     }

@@ -68,7 +68,8 @@ export interface ScuttlebuttOptions extends ConversationOptions {
  * lowest in the paper's figures). Two things differ from the paper: budgets are bytes, and digests name the runs that rumors brought out of order, so that a single
  * lost rumor does not bring back everything after it.
  *
- * It finds what differs in coverage, not what differs in records: a tombstone that one side has collected may have an old victim on the other (`needsFull`).
+ * It finds what differs in coverage, not what differs in records: a tombstone that one side has collected may have an old victim on the other. And a digest that does not
+ * fit into one message leaves coverage as it was. Both set `needsFull`.
  */
 export class ScuttlebuttConversation implements Conversation {
   needsFull = false;
@@ -114,7 +115,10 @@ export class ScuttlebuttConversation implements Conversation {
       if (room < 0) break;
       digest.push(version);
     }
-    return this.#encode(digest.length === all.length ? FLAG.whole : 0, digest);
+    const isWhole = digest.length === all.length;
+    // The acceptor will say nothing about coverage then, however often this is repeated.
+    if (!isWhole) this.needsFull = true;
+    return this.#encode(isWhole ? FLAG.whole : 0, digest);
   }
 
   receive(nowMs: number, bytes: Uint8Array): Turn {
@@ -160,7 +164,10 @@ export class ScuttlebuttConversation implements Conversation {
     }
     if ((flags & FLAG.whole) === 0) {
       // Of the writers that an opening leaves out they may lack what supersedes the writes of others.
-      if (step === 0) this.#covers = [];
+      if (step === 0) {
+        this.#covers = [];
+        this.needsFull = true;
+      }
       return;
     }
     for (const mine of log.versions()) {

@@ -25,12 +25,13 @@ describe.each(WHOLE.map((strategy) => ({ name: strategy.name, strategy })))('$na
           expect(a.index.size).toBe(b.index.size);
           if (strategy === PEEL_BACK) return;
           // Messages of 512 bytes hold the versions of one or two writers, which ones the salt decides.
-          for (let i = 0; i < 12 && a.log.sum.low !== b.log.sum.low; i++)
+          for (let i = 0; i < 4 && a.log.sum.low !== b.log.sum.low; i++)
             converse(strategy, a, b, { salt: i, budgetBytes });
           expect(a.log.sum).toEqual(b.log.sum);
         },
       ),
-      { numRuns: 60 },
+      // A digest of 512 bytes that cannot name all gaps.
+      { numRuns: 60, examples: [[12_868_375, 376, 512]] },
     );
   });
 
