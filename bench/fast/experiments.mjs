@@ -34,9 +34,6 @@ const ABLATIONS = {
   'fast, suspicion 1000 ms': { tuning: { fastSuspicionMs: 1000 } },
 };
 
-if (values.child) console.log(JSON.stringify(experiment(JSON.parse(values.child))));
-else main();
-
 function cluster({ nodes, profile = 'fast', tuning = {}, loss = 0, seed = 1 }) {
   const simulation = new Simulation({ seed, profile, tuning, history: 0, rejoinIntervalMs: 0, network: { loss } });
   simulation.addNodes(nodes);
@@ -110,7 +107,7 @@ function experiment(options) {
 
 function run(options) {
   const began = performance.now();
-  const { stdout, stderr, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--child', JSON.stringify(options)], { encoding: 'utf8' });
+  const { stdout, stderr, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--child', JSON.stringify(options)], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (status !== 0) {
     console.error(`fast: ${JSON.stringify(options)} failed: ${stderr}`);
     process.exit(1);
@@ -193,3 +190,6 @@ const PARTS = {
     };
   },
 };
+
+if (values.child) console.log(JSON.stringify(experiment(JSON.parse(values.child))));
+else main();
