@@ -54,6 +54,7 @@ await build({
   target: 'node20.17',
   packages: 'external',
   sourcemap: true,
+  sourcesContent: false,
   logLevel: 'warning',
   plugins: [moduleUrls],
   banner: {

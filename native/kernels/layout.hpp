@@ -120,10 +120,10 @@
 #define HEARSAY_MESSAGE(X) \
   X(ping, 0) X(indirectPing, 1) X(ack, 2) X(suspect, 3) X(alive, 4) X(dead, 5) X(pushPull, 6) X(compound, 7)          \
   X(user, 8) X(compress, 9) X(encrypt, 10) X(nack, 11) X(hasCrc, 12) X(error, 13) X(rumor, 200)        \
-  X(sync, 201) X(average, 202) X(label, 244)
+  X(sync, 201) X(average, 202) X(state, 203) X(label, 244)
 
 #define HEARSAY_EXT(X) \
-  X(present, 1) X(stalled, 2) X(deltaSync, 4) X(averaging, 8) X(fast, 16) X(sequenceShift, 8)
+  X(present, 1) X(stalled, 2) X(deltaSync, 4) X(averaging, 8) X(fast, 16) X(state, 32) X(sequenceShift, 8)
 
 #define HEARSAY_REJECT(X) \
   X(none, 0) X(empty, 1) X(crcMismatch, 2) X(unknownType, 3) X(malformed, 4) X(truncated, 5) X(nestedTooDeep, 6)      \

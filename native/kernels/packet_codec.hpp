@@ -179,6 +179,7 @@ class PacketCodec {
       case message::user:
       case message::rumor:
       case message::average:
+      case message::state:
         return add_data(kind, at + 1, end);
       case message::compound:
         return depth == kNestingMax ? reject::nestedTooDeep : open_compound(at + 1, end, depth + 1);

@@ -2,8 +2,10 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type InspectOptions, inspect } from 'node:util';
 import type { GossipEvent } from '../protocol/types.ts';
+import type { MapOptions } from '../state/map-options.ts';
 import { formatAddress } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
+import { EventBuffer } from '../util/event-buffer.ts';
 import {
   booleanArgument,
   dataArgument,
@@ -15,18 +17,20 @@ import {
 } from './arguments.ts';
 import { isAbortSignal } from './checks.ts';
 import { complaint } from './describe.ts';
-import { dataBytes, EventBuffer } from './event-buffer.ts';
 import { EventSlices } from './event-slices.ts';
 import {
   type ClusterEvent,
   type ClusterEventMap,
   type ClusterEventName,
+  dataBytes,
   eventChannel,
   probeChannel,
 } from './events.ts';
 import { startInline } from './inline-link.ts';
 import type { HostCommandName, HostCommands, HostHello, HostLink, LinkSink } from './link.ts';
 import { type Logger, logMember, silentLogger } from './logger.ts';
+import type { ClusterMap } from './map.ts';
+import { ClusterMaps, type StateEvent } from './maps.ts';
 import { type Member, toMember } from './member.ts';
 import type { MemberHandle } from './member-reader.ts';
 import { MemberSnapshot } from './member-snapshot.ts';
@@ -69,6 +73,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
   #leaving: Promise<void> | undefined;
   #forgetSignal: () => void = () => {};
   readonly #snapshot: MemberSnapshot;
+  #maps: ClusterMaps | undefined;
   /** Held until start() has returned and listeners could be added: nobody misses the events of the first join. */
   readonly #slices = new EventSlices<GossipEvent>((event) => this.#deliver(event), true);
 
@@ -223,6 +228,23 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     return this.#call('estimate', cycles);
   }
 
+  /**
+   * Opens a replicated map, or gives the one that is open: see ClusterMap and docs/anti-entropy.md. All members that open a map of this name share it; options only the first
+   * time. Throws ERR_ARGUMENT_INVALID, and ERR_MAP_UNAVAILABLE when this node has `extensions` off.
+   */
+  map(name: string, options?: MapOptions): ClusterMap {
+    this.#require();
+    if (this.#stopping) throw stopped();
+    if (this.#settings.tuning.extensions === false) {
+      throw new HearsayError(
+        'ERR_MAP_UNAVAILABLE',
+        'map: this node has `extensions` off, so it speaks plain memberlist, which knows no maps',
+      );
+    }
+    this.#maps ??= new ClusterMaps(this.name, () => this.#require(), this.#settings.unref);
+    return this.#maps.open(name, options);
+  }
+
   /** Counters, health and queue depths; see ClusterStats. */
   stats(): Promise<ClusterStats> {
     return this.#call('stats');
@@ -345,6 +367,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     const link = this.#link;
     if (!link) return;
     this.#forgetSignal();
+    this.#maps?.stop();
     await link.call('stop').catch(() => undefined);
     await link.close();
     this.#slices.release();
@@ -389,6 +412,9 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
     switch (event.type) {
       case 'done':
         return;
+      case 'state':
+        this.#maps?.take(event as StateEvent);
+        return;
       case 'probe':
         if (probeChannel.hasSubscribers)
           probeChannel.publish({ cluster: this.name, member: event.member.name, rttMs: event.rttMs });
@@ -412,6 +438,7 @@ export class Cluster extends EventEmitter<ClusterEventMap> implements AsyncDispo
         return;
       }
       default: {
+        this.#maps?.notice();
         // A process that hosts many nodes sees each join once per node: nothing is made that nobody looks at.
         if (!this.#isWatched(event.type)) return;
         const member = toMember(event.member, this.name);

@@ -126,5 +126,5 @@ export class EventOutbox {
 }
 
 function payloadBytes(event: GossipEvent): number {
-  return event.type === 'message' ? event.payload.length : 0;
+  return event.type === 'message' || event.type === 'state' ? event.payload.length : 0;
 }

@@ -58,6 +58,11 @@ export type ClusterEvent =
   | { readonly type: 'message'; readonly message: Message }
   | { readonly type: 'conflict'; readonly conflict: Conflict };
 
+/** What an event weighs against a buffer's bytes: the data of a message; the others are small. */
+export function dataBytes(event: ClusterEvent): number {
+  return event.type === 'message' ? event.message.data.length : 0;
+}
+
 /**
  * node:diagnostics_channel channels. Subscribers run on the application's thread, when the events arrive there.
  *   hearsay:event  { cluster: name, event: ClusterEvent }

@@ -6,7 +6,7 @@ import { validateConfig } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import type { GossipEvent, MemberInfo, StreamRequest } from '../protocol/types.ts';
 import type { StreamConnection, Transport } from '../transport/transport.ts';
-import { type Address, formatAddress, formatIp, parseAddress, parseIp, sameEndpoint } from '../util/address.ts';
+import { type Address, formatAddress, formatIp, parseIp, sameEndpoint } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Keyring } from '../wire/keyring.ts';
 import type { StreamReader, StreamResult } from '../wire/stream.ts';
@@ -23,6 +23,7 @@ import type { SharedArenas } from './shared-table.ts';
 import type { ClusterStats } from './stats.ts';
 import { STREAM_BYTES_MAX, StreamBudget } from './stream-budget.ts';
 import { StreamWork } from './stream-work.ts';
+import { joinFailed, targetAddress } from './targets.ts';
 
 /** The engine itself gives a ping up after probeTimeoutMs; this is for one that it never reports on. */
 const PING_TIMEOUT_MS = 5000;
@@ -223,6 +224,18 @@ export class ClusterHost {
       const target = this.#engine.member(to) ? to : targetAddress(to);
       const outcome = await this.#command((now) => this.#engine.send(now, target, data, reliable));
       if (!outcome.ok) throw new HearsayError('ERR_STREAM_FAILED', `send to ${to}: ${outcome.detail}`);
+      return undefined;
+    },
+    sendState: async (to, data, reliable) => {
+      // Who has gone meanwhile is no error: the next exchange is with somebody else.
+      const outcome = this.#engine.member(to)
+        ? await this.#command((now) => this.#engine.sendState(now, to, data, reliable))
+        : { ok: false, detail: 'not a member' };
+      if (!outcome.ok) throw new HearsayError('ERR_STREAM_FAILED', `state for ${to}: ${outcome.detail}`);
+      return undefined;
+    },
+    replicate: async () => {
+      this.#turn((now) => this.#engine.setReplicates(now, true));
       return undefined;
     },
     ping: async (name) => {
@@ -575,23 +588,4 @@ export class ClusterHost {
   #count(status: number): number {
     return this.members().reduce((sum, member) => sum + (member.status === status ? 1 : 0), 0);
   }
-}
-
-function targetAddress(text: string): Address {
-  try {
-    return parseAddress(text);
-  } catch (cause) {
-    throw new HearsayError(
-      'ERR_MEMBER_UNKNOWN',
-      `no member is named ${JSON.stringify(text)}, and it is no "ip:port" either`,
-      { cause },
-    );
-  }
-}
-
-function joinFailed(seeds: readonly string[], problems: readonly string[]): HearsayError {
-  return new HearsayError(
-    'ERR_JOIN_FAILED',
-    `none of the seeds ${seeds.join(', ')} answered (${problems.join('; ')}); check that they run, that UDP and TCP are open, and that label and keys agree`,
-  );
 }

@@ -13,6 +13,10 @@ export interface HostCommands {
   setMeta: { args: [meta: Uint8Array, timeoutMs: number]; answer: boolean };
   broadcast: { args: [data: Uint8Array]; answer: undefined };
   send: { args: [to: string, data: Uint8Array, reliable: boolean]; answer: undefined };
+  /** A piece of replicated state for a member. */
+  sendState: { args: [to: string, data: Uint8Array, reliable: boolean]; answer: undefined };
+  /** Announces that this node has replicated maps. */
+  replicate: { args: []; answer: undefined };
   ping: { args: [name: string]; answer: number };
   estimate: { args: [cycles: number | undefined]; answer: number };
   stats: { args: []; answer: ClusterStats };

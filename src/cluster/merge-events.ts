@@ -84,5 +84,5 @@ function told(story: Story): MemberEvent[] {
 
 /** Joins, changes and ends of members: what a program must not lose. */
 export function isMemberEvent(event: GossipEvent): event is MemberEvent {
-  return event.type !== 'message' && event.type !== 'conflict' && event.type !== 'probe' && event.type !== 'done';
+  return 'member' in event && event.type !== 'conflict' && event.type !== 'probe';
 }

@@ -107,6 +107,7 @@ export class SharedTableReader {
           statusSinceMs,
           stalled: (ext & EXT.stalled) !== 0,
           extended: (ext & EXT.present) !== 0,
+          replicates: (ext & EXT.state) !== 0,
         };
         row = { info, state, ext, profileId, profileHash, profileLength };
       }

@@ -40,6 +40,8 @@ export const MESSAGE = {
   sync: 201,
   /** Push-pull averaging: one half of an exchange. Only to members that announced EXT.averaging. */
   average: 202,
+  /** A piece of replicated state (docs/wire.md §11), whatever it says. Only to members that announced EXT.state. */
+  state: 203,
   label: 244,
 } as const;
 
@@ -58,6 +60,8 @@ export const EXT = {
   averaging: 8,
   /** Runs the fast profile: may be suspected and declared dead on its terms. */
   fast: 16,
+  /** Has opened a replicated map: understands MESSAGE.state. */
+  state: 32,
   /** Bits 8..31: raised by the member with each change of the word, so that newer wins. */
   sequenceShift: 8,
 } as const;

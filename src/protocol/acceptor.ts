@@ -29,6 +29,7 @@ export class Acceptor {
       case MESSAGE.pushPull:
         return this.#pushPull.answer(nowMs, message);
       case MESSAGE.user:
+      case MESSAGE.state:
         this.#user(from, message);
         return undefined;
       case MESSAGE.ping:
@@ -49,9 +50,13 @@ export class Acceptor {
       return;
     }
     if (length === 0) return;
-    this.#context.stats.userMessagesReceived++;
+    const isState = message[0] === MESSAGE.state;
+    // To who cannot say that it has replicated maps nobody sends state.
+    if (isState && !this.#context.self.replicates) return;
+    if (isState) this.#context.stats.stateMessagesReceived++;
+    else this.#context.stats.userMessagesReceived++;
     this.#context.emit({
-      type: 'message',
+      type: isState ? 'state' : 'message',
       from: this.#sender(claimed, from),
       address: { ip: from.ip.slice(), port: from.port },
       payload: message.slice(reader.pos, reader.pos + length),

@@ -135,7 +135,21 @@ export class Commands {
     if (!this.#hasLeft) this.#parts.news.announceSelf(0);
   }
 
-  send(nowMs: number, to: string | Address, payload: Uint8Array, reliable: boolean): number {
+  setReplicates(replicates: boolean): void {
+    const { config, kernels, self } = this.#context;
+    if (!config.extensions || self.replicates === replicates) return;
+    self.setReplicates(replicates);
+    kernels.table.setOwnExt(self.ext);
+    if (!this.#hasLeft) this.#parts.news.announceSelf(0);
+  }
+
+  send(
+    nowMs: number,
+    to: string | Address,
+    payload: Uint8Array,
+    reliable: boolean,
+    type: number = MESSAGE.user,
+  ): number {
     const { config } = this.#context;
     const slot = typeof to === 'string' ? this.#known(to) : -1;
     const address = typeof to === 'string' ? this.#context.roster.address(slot) : { ip: to.ip.slice(), port: to.port };
@@ -152,14 +166,17 @@ export class Commands {
     if (!reliable) {
       const { news, outbox } = this.#parts;
       outbox.reserve(payload.length + 1);
-      const end = encodeUser(outbox.bytes, outbox.top, payload);
-      outbox.commit(end, address, slot < 0 ? 0 : news.sendFlags(slot) & SEND.crc);
+      const end = encodeUser(outbox.bytes, outbox.top, payload, type);
+      const flags = slot < 0 ? 0 : news.sendFlags(slot);
+      // News of members may ride on state, as on a ping: it is sent when there is some to tell.
+      const wanted = type === MESSAGE.state ? SEND.piggyback | (flags & SEND.extended) : flags & SEND.crc;
+      outbox.commit(end, address, wanted);
       this.#done(request, true, 'sent');
       return request;
     }
     const from = config.extensions ? this.#context.self.name : undefined;
     const header = new Uint8Array(32 + (from?.length ?? 0));
-    const headerEnd = encodeUserHeader(header, 0, payload.length, from);
+    const headerEnd = encodeUserHeader(header, 0, payload.length, from, type);
     const message = new Uint8Array(headerEnd + payload.length);
     message.set(header.subarray(0, headerEnd));
     message.set(payload, headerEnd);

@@ -293,6 +293,21 @@ export class GossipEngine {
     return this.#commands.send(nowMs, to, payload, reliable);
   }
 
+  /**
+   * Sends a piece of replicated state to a member by name (MESSAGE.state); it arrives there as a 'state' event. Only to members that `replicates`. Throws
+   * ERR_MEMBER_UNKNOWN, ERR_MESSAGE_TOO_LARGE.
+   */
+  sendState(nowMs: number, to: string, payload: Uint8Array, reliable: boolean): number {
+    this.#advance(nowMs);
+    return this.#commands.send(nowMs, to, payload, reliable, MESSAGE.state);
+  }
+
+  /** Tells the others whether we have replicated maps, so that they send us state. Nothing happens without `extensions`. */
+  setReplicates(nowMs: number, replicates: boolean): void {
+    this.#advance(nowMs);
+    this.#commands.setReplicates(replicates);
+  }
+
   /** Tells the others whether our application's thread runs (protocol §20). */
   setStalled(nowMs: number, stalled: boolean): void {
     this.#advance(nowMs);

@@ -155,11 +155,15 @@ export class Inbox {
         else waiting.onNack(nowMs);
         break;
       }
-      case MESSAGE.user: {
+      case MESSAGE.user:
+      case MESSAGE.state: {
+        const isState = codec.u8[at + RECORD.kind] === MESSAGE.state;
+        if (isState && !this.#context.self.replicates) break;
         const address = addressOf(packet);
-        stats.userMessagesReceived++;
+        if (isState) stats.stateMessagesReceived++;
+        else stats.userMessagesReceived++;
         this.#context.emit({
-          type: 'message',
+          type: isState ? 'state' : 'message',
           from: this.#context.roster.nameAt(address),
           address: { ip: address.ip.slice(), port: address.port },
           payload: viewOf(codec, at + RECORD.dataOffset).slice(),

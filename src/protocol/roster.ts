@@ -125,6 +125,7 @@ export class Roster {
       status: this.status(slot),
       stalled: (ext & EXT.stalled) !== 0,
       extended: (ext & EXT.present) !== 0,
+      replicates: (ext & EXT.state) !== 0,
       vsn: Array.from(this.vsnBytes(slot)),
       statusSinceMs: this.statusSinceMs(slot),
     };

@@ -12,7 +12,7 @@ export class Self {
   meta: Uint8Array;
   /** Our extension word; 0 = we speak plain memberlist (protocol §20). */
   ext: number;
-  readonly #flags: number;
+  #flags: number;
 
   constructor(config: EngineConfig) {
     this.name = bytesOf(config.name);
@@ -36,9 +36,23 @@ export class Self {
     return (this.ext & EXT.stalled) !== 0;
   }
 
-  /** Flips the stalled bit and raises the sequence, so that this word wins over the one before. The sequence skips 0 when it wraps. */
+  /** Has opened a replicated map. */
+  get replicates(): boolean {
+    return (this.ext & EXT.state) !== 0;
+  }
+
   setStalled(stalled: boolean): void {
+    this.#set(EXT.stalled, stalled);
+  }
+
+  setReplicates(replicates: boolean): void {
+    this.#set(EXT.state, replicates);
+  }
+
+  /** Sets or clears a bit and raises the sequence, so that this word wins over the one before. The sequence skips 0 when it wraps. */
+  #set(bit: number, isOn: boolean): void {
     const sequence = ((this.ext >>> EXT.sequenceShift) + 1) & 0xffffff;
-    this.ext = (this.#flags | (stalled ? EXT.stalled : 0) | (Math.max(1, sequence) << EXT.sequenceShift)) >>> 0;
+    this.#flags = isOn ? this.#flags | bit : this.#flags & ~bit;
+    this.ext = (this.#flags | (Math.max(1, sequence) << EXT.sequenceShift)) >>> 0;
   }
 }

@@ -76,6 +76,8 @@ export interface EngineStats {
   /** Those that would have begun one more than we take part in. */
   averagesRefused: number;
   userMessagesReceived: number;
+  /** For the replicated maps of this node. */
+  stateMessagesReceived: number;
 
   pushPullsStarted: number;
   pushPullsMerged: number;
@@ -146,6 +148,7 @@ export function createStats(): EngineStats {
     averagesReceived: 0,
     averagesRefused: 0,
     userMessagesReceived: 0,
+    stateMessagesReceived: 0,
     pushPullsStarted: 0,
     pushPullsMerged: 0,
     pushPullsFailed: 0,

@@ -14,6 +14,8 @@ export interface MemberInfo {
   readonly stalled: boolean;
   /** Announced hearsay's extensions. */
   readonly extended: boolean;
+  /** Has opened a replicated map. */
+  readonly replicates: boolean;
   /** Protocol min, max, current; delegate min, max, current. */
   readonly vsn: readonly number[];
   /** When the status last changed, ms on the engine's clock. */
@@ -27,7 +29,8 @@ export type GossipEvent =
     }
   | { readonly type: 'conflict'; readonly member: MemberInfo; readonly other: Address }
   | {
-      readonly type: 'message';
+      /** 'state' is for the replicated maps of this node; it is never a 'broadcast'. */
+      readonly type: 'message' | 'state';
       /** Name of the sender, '' when it is not (or not yet) a member we know. */
       readonly from: string;
       readonly address: Address;

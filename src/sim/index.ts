@@ -4,6 +4,7 @@ export { CalmChecker } from './checkers/calm.ts';
 export { FalsePositiveChecker } from './checkers/false-positives.ts';
 export { IncarnationChecker } from './checkers/incarnations.ts';
 export { OwnershipChecker } from './checkers/ownership.ts';
+export { RecordChecker } from './checkers/records.ts';
 export { SuspicionChecker } from './checkers/suspicions.ts';
 export { TombstoneChecker } from './checkers/tombstones.ts';
 export {
@@ -23,5 +24,6 @@ export {
 } from './network.ts';
 export type { SimNode } from './sim-node.ts';
 export { type Checker, type NodeOptions, Simulation, type SimulationOptions } from './simulation.ts';
+export { type MapTrialOptions, runMapTrial } from './trial/map-trial.ts';
 export { describeTrial, drawTrial, type Fault, type FaultKind, type TrialParameters } from './trial/parameters.ts';
 export { runTrial, type TrialOptions, type TrialReport } from './trial/trial.ts';

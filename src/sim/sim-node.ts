@@ -5,6 +5,10 @@ import type { GossipEvent, MemberInfo } from '../protocol/types.ts';
 import type { Address } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
 import type { Prng } from '../util/prng.ts';
+import type { SimMaps } from './sim-maps.ts';
+
+/** 14 November 2023, 22:13:20 UTC. */
+const WALL_EPOCH_MS = 1_700_000_000_000;
 
 /** A simulated process: an engine, a clock of its own, and what it has been told. */
 export class SimNode {
@@ -25,6 +29,8 @@ export class SimNode {
   /** Whom it would look for again. */
   failed = new FailedMembers();
   isRejoining = false;
+  /** Its replicated maps in this life. */
+  maps: SimMaps | undefined;
   /** The random choices of its driver. */
   readonly luck: Prng;
   /** What the engine reported in this life. */
@@ -75,6 +81,7 @@ export class SimNode {
     this.events = [];
     this.failed = new FailedMembers();
     this.isRejoining = false;
+    this.maps = undefined;
   }
 
   /** Ends the life. */
@@ -88,6 +95,16 @@ export class SimNode {
     return Math.floor((nowMs - this.#bornMs) * this.#rate);
   }
 
+  /** What its wall clock says: ms since 1970, where the simulation begins in some November. A restart does not set it back. */
+  wallMs(nowMs: number): number {
+    return WALL_EPOCH_MS + Math.floor(nowMs * this.#rate);
+  }
+
+  /** Virtual ms in which its clock goes on by one. */
+  get msPerTick(): number {
+    return 1 / this.#rate;
+  }
+
   /** When this process' clock will say `localMs`, in virtual time. */
   simMs(localMs: number): number {
     // A nanosecond late rather than one rounding error early, when the clock would still say the ms before.
@@ -95,7 +112,7 @@ export class SimNode {
   }
 
   note(event: GossipEvent): void {
-    if (this.#history === 0) return;
+    if (this.#history === 0 || event.type === 'state') return;
     if (this.events.length >= this.#history) this.events.splice(0, (this.#history + 1) >> 1);
     this.events.push(event);
   }

@@ -6,6 +6,8 @@ import { type EngineConfig, type EngineOptions, PROFILES, type ProfileName } fro
 import { GossipEngine } from '../protocol/engine.ts';
 import { rejoinPauseMs } from '../protocol/failed-members.ts';
 import type { GossipEvent } from '../protocol/types.ts';
+import type { MapOptions } from '../state/map-options.ts';
+import type { ReplicatedMap } from '../state/replicated-map.ts';
 import type { Address } from '../util/address.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
@@ -13,6 +15,7 @@ import { Agreement } from './agreement.ts';
 import { Arrival } from './arrival.ts';
 import { NETWORK_DEFAULTS, Network, type NetworkOptions, partition, type Rule } from './network.ts';
 import { PacketPool } from './packet-pool.ts';
+import { SimMaps } from './sim-maps.ts';
 import { SimNode } from './sim-node.ts';
 import { StreamCourier } from './streams.ts';
 import { Timeline } from './timeline.ts';
@@ -190,6 +193,15 @@ export class Simulation {
     return result;
   }
 
+  /**
+   * Opens a replicated map on a node, or gives the one that is open; closed again by a crash. Its clock is the node's: `clockRate` drifts it.
+   */
+  map(name: string, map: string, options?: MapOptions): ReplicatedMap {
+    const node = this.node(name);
+    node.maps ??= new SimMaps(node, this.#seed ^ hashOf(name) ^ node.life, this.#timeline, () => this.#drain(node));
+    return node.maps.replicator.open(map, options);
+  }
+
   /** All nodes join through the first one; lets time pass until they know each other. Returns how long that took, ms. */
   joinAll(limitMs = 120_000): number {
     const [first, ...others] = this.up;
@@ -338,6 +350,7 @@ export class Simulation {
 
   #notice(node: SimNode, event: GossipEvent): void {
     node.note(event);
+    node.maps?.notice(event);
     node.failed.notice(event, this.nowMs);
     if (node.failed.size > 0 && !node.isRejoining) this.#scheduleRejoin(node);
     for (const checker of this.#checkers) checker.event?.(node, event, this.nowMs);
@@ -414,6 +427,16 @@ export class Simulation {
 /** `   12.345 n3       suspect  n7`; docs/simulation.md has the legend. */
 function traceLine(nowMs: number, name: string, event: GossipEvent): string {
   const subject =
-    'member' in event ? `${event.member.name} ${event.member.incarnation}` : event.type === 'message' ? event.from : '';
+    'member' in event
+      ? `${event.member.name} ${event.member.incarnation}`
+      : event.type === 'message' || event.type === 'state'
+        ? event.from
+        : '';
   return `${(nowMs / 1000).toFixed(6).padStart(12)} ${name.padEnd(8)} ${event.type.padEnd(8)} ${subject}`;
+}
+
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }

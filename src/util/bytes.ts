@@ -36,6 +36,13 @@ export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** Negative when a comes before b, byte by byte, the shorter first. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return (a[i] as number) - (b[i] as number);
+  return a.length - b.length;
+}
+
 /** One new array with all parts in order. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   let total = 0;

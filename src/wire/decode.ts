@@ -20,7 +20,7 @@ export type Message =
   | ({ readonly type: 'alive' } & Required<Alive>)
   | { readonly type: 'error'; readonly text: Uint8Array }
   | { readonly type: 'compress'; readonly algorithm: number; readonly data: Uint8Array }
-  | { readonly type: 'user'; readonly payload: Uint8Array }
+  | { readonly type: 'user' | 'state'; readonly payload: Uint8Array }
   | ({ readonly type: 'rumor' } & Rumor)
   | ({ readonly type: 'average' } & Average);
 
@@ -60,6 +60,8 @@ function decodeBody(type: number, reader: MsgpackReader): Message | number {
       return { type: 'compress', ...readCompress(reader) };
     case MESSAGE.user:
       return { type: 'user', payload: reader.bytes.subarray(reader.pos, reader.end) };
+    case MESSAGE.state:
+      return { type: 'state', payload: reader.bytes.subarray(reader.pos, reader.end) };
     case MESSAGE.rumor: {
       const rumor = parseRumor(reader.bytes, reader.pos - 1, reader.end);
       return typeof rumor === 'number' ? rumor : { type: 'rumor', ...rumor };

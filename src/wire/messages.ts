@@ -201,20 +201,26 @@ export function encodeNodeState(out: Uint8Array, at: number, node: NodeState): n
 
 /**
  * Type byte and header of a user message on a stream (§7.7); `length` bytes follow. `from` is hearsay's addition: the sender's name under
- * the key "Node", which memberlist skips. A stream comes from a port of its own, so its address does not tell.
+ * the key "Node", which memberlist skips. A stream comes from a port of its own, so its address does not tell. `type`: a state message has the same form.
  */
-export function encodeUserHeader(out: Uint8Array, at: number, length: number, from?: Uint8Array): number {
+export function encodeUserHeader(
+  out: Uint8Array,
+  at: number,
+  length: number,
+  from?: Uint8Array,
+  type: number = MESSAGE.user,
+): number {
   const w = writer
     .reset(out, at)
-    .byte(MESSAGE.user)
+    .byte(type)
     .mapHeader(from ? 2 : 1);
   if (from) w.verbatim(KEY.node).raw(from);
   return w.verbatim(KEY.userMsgLen).int(length).finish();
 }
 
-/** A user message in a packet (§4.1): the type byte and the bytes as they are. */
-export function encodeUser(out: Uint8Array, at: number, payload: Uint8Array): number {
-  return writer.reset(out, at).byte(MESSAGE.user).verbatim(payload).finish();
+/** A user message in a packet (§4.1): the type byte and the bytes as they are. `type`: a state message has the same form. */
+export function encodeUser(out: Uint8Array, at: number, payload: Uint8Array, type: number = MESSAGE.user): number {
+  return writer.reset(out, at).byte(type).verbatim(payload).finish();
 }
 
 /** A compress message around bytes that are already LZW-encoded (§6.2). */

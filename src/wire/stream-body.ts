@@ -38,10 +38,11 @@ export const STREAM_LIMITS: StreamLimits = {
   valueBytes: 65536,
 };
 
-/** True for a type that a stream may carry to the acceptor (ping, push/pull, user, sync), or back (ack, push/pull, error, sync). */
+/** True for a type that a stream may carry to the acceptor (ping, push/pull, user, state, sync), or back (ack, push/pull, error, sync). */
 export function isStreamType(type: number, acceptor: boolean): boolean {
   if (type === MESSAGE.pushPull || type === MESSAGE.sync) return true;
-  return acceptor ? type === MESSAGE.ping || type === MESSAGE.user : type === MESSAGE.ack || type === MESSAGE.error;
+  if (!acceptor) return type === MESSAGE.ack || type === MESSAGE.error;
+  return type === MESSAGE.ping || type === MESSAGE.user || type === MESSAGE.state;
 }
 
 const STAGE = { value: 0, pushPullHeader: 1, userHeader: 2, node: 3, raw: 4, sync: 5 } as const;
@@ -73,7 +74,7 @@ export class BodyScan {
     this.#stage =
       type === MESSAGE.pushPull
         ? STAGE.pushPullHeader
-        : type === MESSAGE.user
+        : type === MESSAGE.user || type === MESSAGE.state
           ? STAGE.userHeader
           : type === MESSAGE.sync
             ? STAGE.sync

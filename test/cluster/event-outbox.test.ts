@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { EventBuffer } from '../../src/cluster/event-buffer.ts';
 import { EventOutbox } from '../../src/cluster/event-outbox.ts';
 import { mergeMemberEvents } from '../../src/cluster/merge-events.ts';
 import { STATUS } from '../../src/kernels/contract.ts';
 import type { GossipEvent, MemberInfo } from '../../src/protocol/types.ts';
 import { parseAddress } from '../../src/util/address.ts';
+import { EventBuffer } from '../../src/util/event-buffer.ts';
 
 const ADDRESS = parseAddress('127.0.0.1:7946');
 
@@ -25,6 +25,7 @@ function about(type: 'join' | 'update' | 'alive' | 'suspect' | 'dead' | 'leave' 
     status: STATUS.alive,
     stalled: false,
     extended: false,
+    replicates: false,
     vsn: [1, 5, 2, 0, 0, 0],
     statusSinceMs: 0,
   };

@@ -1,3 +1,4 @@
+import { MESSAGE } from '../../src/kernels/contract.ts';
 import { bytesOf, fromHex, toHex } from '../../src/util/bytes.ts';
 import { AVERAGE_BYTES, encodeAverage } from '../../src/wire/average.ts';
 import type { Message } from '../../src/wire/decode.ts';
@@ -49,6 +50,8 @@ export function encodeMessage(message: Message): Uint8Array {
         return encodeCompress(out, at, message.data);
       case 'user':
         return encodeUser(out, at, message.payload);
+      case 'state':
+        return encodeUser(out, at, message.payload, MESSAGE.state);
       case 'rumor':
         return encodeRumor(out, at, message);
       case 'average':

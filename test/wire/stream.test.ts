@@ -177,7 +177,7 @@ describe('stream reader', () => {
         const bytes = fromHex(type.toString(16).padStart(2, '0') + (bodies[type] ?? '80'));
         return read(plain, acceptor, bytes, 1).kind === 'message';
       });
-    expect(accepted(true)).toEqual([0, 6, 8]);
+    expect(accepted(true)).toEqual([0, 6, 8, 203]);
     expect(accepted(false)).toEqual([2, 6, 13]);
   });
 

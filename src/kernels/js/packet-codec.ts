@@ -175,6 +175,7 @@ export class JsPacketCodec implements PacketCodec {
       case MESSAGE.user:
       case MESSAGE.rumor:
       case MESSAGE.average:
+      case MESSAGE.state:
         return this.addData(kind, at + 1, end);
       case MESSAGE.compound:
         return depth === NESTING_MAX ? REJECT.nestedTooDeep : this.openCompound(at + 1, end, depth + 1);

@@ -29,6 +29,8 @@ export interface TrialOptions {
 /** What became of a trial. */
 export interface TrialReport {
   readonly parameters: TrialParameters;
+  /** What else was drawn, for people. */
+  readonly details?: readonly string[];
   /** What went wrong, undefined when nothing did. */
   readonly problem: string | undefined;
   /** Virtual time that the healed core took to agree, and the bound for it, ms; 0 when it did not come to that. */

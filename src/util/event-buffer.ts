@@ -1,16 +1,15 @@
-import type { ClusterEvent } from './events.ts';
-
-/** Bytes of message data that may wait for a reader of events. */
+/** Bytes that may wait for a reader. */
 const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
- * A bounded queue between a producer that cannot wait and a consumer that can: the events of `cluster.events()`. When it
+ * A bounded queue between a producer that cannot wait and a consumer that can: `cluster.events()`, `map.subscribe()`. When it
  * is full the oldest entry is dropped and counted, because the newest says most about the present.
  */
 export class EventBuffer<T> implements AsyncIterableIterator<T> {
   readonly #capacity: number;
   readonly #capacityBytes: number;
   readonly #bytesOf: (item: T) => number;
+  readonly #isWanted: (item: T) => boolean;
   readonly #items: T[] = [];
   #bytes = 0;
   readonly #onClose: () => void;
@@ -19,13 +18,15 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
   /** Entries lost because the consumer was too slow. */
   dropped = 0;
 
-  /** `bytesOf` an entry count against `capacityBytes`; one entry fits always. */
+  /** `bytesOf` an entry count against `capacityBytes`; one entry fits always. What is not wanted is not taken. */
   constructor(
     capacity: number,
     onClose: () => void,
     bytesOf: (item: T) => number = () => 0,
     capacityBytes = BUFFER_BYTES_MAX,
+    isWanted: (item: T) => boolean = () => true,
   ) {
+    this.#isWanted = isWanted;
     this.#capacity = capacity;
     this.#capacityBytes = capacityBytes;
     this.#bytesOf = bytesOf;
@@ -33,7 +34,7 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
   }
 
   push(item: T): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#isWanted(item)) return;
     const waiter = this.#waiting.shift();
     if (waiter) {
       waiter({ value: item, done: false });
@@ -83,9 +84,4 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
   [Symbol.asyncIterator](): this {
     return this;
   }
-}
-
-/** What an event weighs against a buffer's bytes: the data of a message; the others are small. */
-export function dataBytes(event: ClusterEvent): number {
-  return event.type === 'message' ? event.message.data.length : 0;
 }
