@@ -57,7 +57,7 @@ export class Acceptor {
     else this.#context.stats.userMessagesReceived++;
     this.#context.emit({
       type: isState ? 'state' : 'message',
-      from: this.#sender(claimed, from),
+      from: isState ? this.#claimant(claimed, from) : this.#sender(claimed, from),
       address: { ip: from.ip.slice(), port: from.port },
       payload: message.slice(reader.pos, reader.pos + length),
       via: 'stream',
@@ -69,6 +69,15 @@ export class Acceptor {
     const { roster } = this.#context;
     const slot = claimed.length > 0 ? roster.find(claimed) : -1;
     return slot >= 0 && sameHost(roster.address(slot).ip, from.ip) ? roster.name(slot) : roster.nameAtIp(from.ip);
+  }
+
+  /**
+   * Who says so, when it is a member: state goes between members that have each other's address already, and a stream may come from another address of a machine with several.
+   */
+  #claimant(claimed: Uint8Array, from: Address): string {
+    const { roster } = this.#context;
+    const slot = claimed.length > 0 ? roster.find(claimed) : -1;
+    return slot >= 0 ? roster.name(slot) : this.#sender(claimed, from);
   }
 
   /** The fallback ping; its ack never has a payload. */
