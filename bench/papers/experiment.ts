@@ -93,6 +93,7 @@ function row(
 
 /** Four digits that say something. */
 export function show(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return 'never';
   if (value === 0 || !Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   if (size < 1e-3) return value.toExponential(1);

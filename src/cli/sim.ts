@@ -2,7 +2,7 @@ import { createWriteStream, writeFileSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { Command, Option } from 'commander';
 import { runSwarm } from '../pool/swarm.ts';
-import { describeTrial, runTrial, type TrialReport } from '../sim/index.ts';
+import { describeTrial, runMapTrial, runTrial, type TrialReport } from '../sim/index.ts';
 import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal } from './options.ts';
 import { seconds, Terminal } from './terminal.ts';
 
@@ -10,6 +10,7 @@ type BackendChoice = 'native' | 'js' | 'mixed';
 
 interface SimOptions {
   readonly seed: number;
+  readonly maps?: boolean;
   readonly backend?: BackendChoice;
   readonly trace?: string;
   readonly quiet?: boolean;
@@ -17,6 +18,7 @@ interface SimOptions {
 
 interface SwarmCommandOptions {
   readonly seeds: number;
+  readonly maps?: boolean;
   readonly from: number;
   readonly backend?: BackendChoice;
   readonly threads?: number;
@@ -27,6 +29,8 @@ interface SwarmCommandOptions {
 const SEED_MAX = 2 ** 32 - 1;
 /** Failing seeds that are told in full. */
 const TOLD_MAX = 20;
+
+const mapsOption = (): Option => new Option('--maps', 'a replicated map under faults, instead of membership alone');
 
 const backendOption = (): Option =>
   new Option(
@@ -45,6 +49,7 @@ either backend; the digest at the end is that of the trace.
 Exit code 0: all promises held; 1: one was broken; 2: wrong arguments.`,
     )
     .option('-s, --seed <number>', 'what everything is drawn from', integer(0, SEED_MAX), 1)
+    .addOption(mapsOption())
     .addOption(backendOption())
     .option('--trace <file>', 'write every event of every node to this file ("-": standard output)')
     .option('-q, --quiet', 'print nothing but errors')
@@ -54,12 +59,12 @@ Exit code 0: all promises held; 1: one was broken; 2: wrong arguments.`,
 }
 
 /** Runs one trial and prints it; returns the exit code. */
-export async function runSim({ seed, backend, trace, quiet }: SimOptions): Promise<number> {
+export async function runSim({ seed, maps, backend, trace, quiet }: SimOptions): Promise<number> {
   const terminal = new Terminal(quiet === true || trace === '-');
   const { bold, green, red } = terminal.color;
   const file = trace !== undefined && trace !== '-' ? createWriteStream(trace) : undefined;
   const fromMs = performance.now();
-  const report = runTrial(seed, {
+  const report = (maps ? runMapTrial : runTrial)(seed, {
     ...(backend ? { backend } : {}),
     ...(trace === '-' ? { trace: (line) => void process.stdout.write(`${line}\n`) } : {}),
     ...(file ? { trace: (line) => void file.write(`${line}\n`) } : {}),
@@ -67,7 +72,7 @@ export async function runSim({ seed, backend, trace, quiet }: SimOptions): Promi
   file?.end();
   if (file) await finished(file);
   terminal.line(bold('hearsay sim'));
-  for (const line of describeTrial(report.parameters)) terminal.line(`  ${line}`);
+  for (const line of report.details ?? describeTrial(report.parameters)) terminal.line(`  ${line}`);
   terminal.line();
   terminal.line(
     `  ${seconds(report.virtualMs)} of theirs in ${seconds(performance.now() - fromMs)}: ${report.steps} steps, ${report.packets} packets; trace ${report.digest}`,
@@ -91,6 +96,7 @@ Exit code 0: no seed failed; 1: one did; 2: wrong arguments; 130: interrupted.`,
     )
     .option('-n, --seeds <number>', 'how many', integer(1, 10_000_000), 200)
     .option('--from <number>', 'the first seed', integer(0, SEED_MAX), 1)
+    .addOption(mapsOption())
     .addOption(backendOption())
     .option('--threads <number>', 'threads (default: one per processor)', integer(1, 256))
     .option('--json <file>', 'write the results to this file ("-": standard output)')
@@ -102,7 +108,7 @@ Exit code 0: no seed failed; 1: one did; 2: wrong arguments; 130: interrupted.`,
 
 /** Runs the swarm and prints what came of it; returns the exit code. */
 export async function runSwarmCommand(options: SwarmCommandOptions): Promise<number> {
-  const { seeds, from, backend, threads, json } = options;
+  const { seeds, from, maps, backend, threads, json } = options;
   const terminal = new Terminal(options.quiet === true || json === '-');
   const { bold, dim, green, red } = terminal.color;
   const signal = interruptSignal();
@@ -133,6 +139,7 @@ export async function runSwarmCommand(options: SwarmCommandOptions): Promise<num
     await runSwarm({
       firstSeed: from,
       seeds,
+      maps: maps === true,
       backend,
       ...(threads !== undefined ? { threads } : {}),
       signal,
@@ -150,11 +157,13 @@ export async function runSwarmCommand(options: SwarmCommandOptions): Promise<num
   terminal.line(`  slowest agreement: ${(100 * slowest).toFixed(0)} % of its bound`);
   const seedsFailed = failed.map(({ parameters }) => parameters.seed).sort((a, b) => a - b);
   if (seedsFailed.length === 0 && !interrupted) terminal.line(`  ${green('no seed failed')}`);
-  for (const seed of seedsFailed.slice(0, TOLD_MAX)) terminal.line(`  run it again: make sim SEED=${seed}`);
+  for (const seed of seedsFailed.slice(0, TOLD_MAX))
+    terminal.line(`  run it again: make sim SEED=${seed}${maps ? ' ARGS=--maps' : ''}`);
   if (json !== undefined) {
     const problems = failed.map(({ parameters, problem }) => ({ seed: parameters.seed, problem }));
     const record = {
       command: 'sim-swarm',
+      maps: maps === true,
       from,
       seeds,
       done: count,

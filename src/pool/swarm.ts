@@ -7,12 +7,15 @@ import type { TrialReport } from '../sim/trial/trial.ts';
 /** What a thread of the swarm is given. */
 export interface SwarmInput {
   readonly seed: number;
+  /** A replicated map instead of membership alone. */
+  readonly maps: boolean;
   readonly backend: BackendName | 'mixed' | undefined;
 }
 
 export interface SwarmOptions {
   readonly firstSeed: number;
   readonly seeds: number;
+  readonly maps?: boolean;
   readonly backend?: BackendName | 'mixed' | undefined;
   /** Default: one per processor. */
   readonly threads?: number;
@@ -26,7 +29,7 @@ const WAITING_PER_THREAD = 4;
 
 /** Runs the trials of many seeds on all processors. Rejects when aborted, or when a thread fails. */
 export async function runSwarm(options: SwarmOptions): Promise<void> {
-  const { firstSeed, seeds, backend, signal, done } = options;
+  const { firstSeed, seeds, maps = false, backend, signal, done } = options;
   const threads = Math.min(options.threads ?? availableParallelism(), seeds);
   // Always from dist/, as the engine's thread (worker-link.ts).
   const filename = fileURLToPath(new URL('../../dist/pool/swarm-worker.js', import.meta.url));
@@ -35,7 +38,7 @@ export async function runSwarm(options: SwarmOptions): Promise<void> {
   const runner = async (): Promise<void> => {
     for (let at = next++; at < seeds; at = next++) {
       signal?.throwIfAborted();
-      const input: SwarmInput = { seed: firstSeed + at, backend };
+      const input: SwarmInput = { seed: firstSeed + at, maps, backend };
       done((await pool.run(input, signal ? { signal } : {})) as TrialReport);
     }
   };
