@@ -221,7 +221,8 @@ inline void consume_portable(uint64_t* sums, const uint8_t* at, std::size_t leng
 #ifdef HEARSAY_AVX2
 __attribute__((target("avx2"))) inline void consume_avx2(uint64_t* sums, const uint8_t* at, std::size_t length,
                                                          const uint8_t* secret) {
-  constexpr std::size_t kPrefetch = 8 * kStripeBytes;
+  // A page ahead: a memory that answers after 100 ns at 20 GB/s has 2 KiB under way.
+  constexpr std::size_t kPrefetch = 64 * kStripeBytes;
   auto* const lanes = reinterpret_cast<__m256i*>(sums);
   __m256i sum0 = _mm256_loadu_si256(lanes);
   __m256i sum1 = _mm256_loadu_si256(lanes + 1);
