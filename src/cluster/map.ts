@@ -60,7 +60,10 @@ export class ClusterMap extends EventEmitter<ClusterMapEvents> {
     super();
     this.#map = map;
     this.#forget = forget;
-    map.onChange((change) => this.#tell(change));
+    map.onChange(
+      (change) => this.#tell(change),
+      () => this.#buffers.size > 0 || this.listenerCount('change') > 0,
+    );
     map.onConflict((conflict) => {
       this.emit('conflict', conflict);
       return this.#handler?.(conflict);

@@ -17,6 +17,7 @@ import {
   copyEntry,
   decodeValue,
   encodeValue,
+  expiryOf,
   groupId,
   latin1,
   mayWrite,
@@ -32,71 +33,7 @@ import {
 } from './record.ts';
 import { KIND, RecordTable, supersedes } from './record-table.ts';
 import { Refusals } from './refusals.ts';
-
-/** Something that became different. Bytes are copies. */
-export interface StoreChange {
-  readonly space: Space;
-  readonly group: Uint8Array;
-  readonly rest: Uint8Array;
-  /** 'expire': its time to live is over, or its owner is gone. */
-  readonly type: 'set' | 'delete' | 'expire';
-  /** What is there now; undefined unless 'set'. */
-  readonly payload: Uint8Array | undefined;
-  readonly previous: Uint8Array | undefined;
-  /** Name of the node that wrote it. */
-  readonly node: string;
-  readonly isLocal: boolean;
-}
-
-/** Two values met, and whoever wrote the one that stays had not seen the other. Bytes are copies. */
-export interface StoreConflict {
-  readonly key: Uint8Array;
-  readonly winner: { readonly payload: Uint8Array | undefined; readonly node: string };
-  readonly loser: { readonly payload: Uint8Array | undefined; readonly node: string };
-  /** True on the one node whose write lost: it may write again. */
-  readonly isOurs: boolean;
-}
-
-/** A tombstone that everybody has seen, kept aside. */
-export interface Dormant extends Stamp {
-  readonly keptMs: number;
-}
-
-export interface StoreOptions {
-  readonly node: string;
-  /** Larger than in any earlier life of this node. */
-  readonly generation: number;
-  readonly hashKey: Uint32Array;
-  readonly limits: MapLimits;
-  /** How far ahead of ours a clock may be, ms; what is further ahead is refused. */
-  readonly driftMaxMs: number;
-  /** Dormant tombstones, at most. */
-  readonly dormantMax: number;
-  readonly changed?: (change: StoreChange) => void;
-  readonly conflicted?: (conflict: StoreConflict) => void;
-  /** A record was taken that may be news to others. */
-  readonly fresh?: (slot: number) => void;
-  /** The same with what it says, for who checks promises. */
-  readonly taken?: (entry: StateEntry, isLocal: boolean) => void;
-}
-
-/** What came and went, counted. */
-export interface StoreStats {
-  written: number;
-  applied: number;
-  stale: number;
-  /** Over a limit, from a clock too far ahead, or not its writer's to write. */
-  refused: number;
-  /** Records that peers offered and whose end was seen here. */
-  obsolete: number;
-  /** Records of ours whose end a peer had seen. */
-  discarded: number;
-  expired: number;
-  conflicts: number;
-  tombstonesCollected: number;
-  /** Dormant tombstones that met an old version and became active again. */
-  awakened: number;
-}
+import type { Dormant, StoreChange, StoreOptions, StoreStats } from './store-types.ts';
 
 const NO_BASE: Stamp = { timeMs: 0, counter: 0 };
 const NO_PAYLOAD = new Uint8Array(0);
@@ -167,6 +104,10 @@ export class MapStore implements ReconcileStore {
     return this.#options.limits;
   }
 
+  get #isWatched(): boolean {
+    return this.#options.isWatched?.() ?? false;
+  }
+
   get tombstones(): number {
     return this.#tombstones.size;
   }
@@ -222,7 +163,7 @@ export class MapStore implements ReconcileStore {
     const value = encodeValue({ expiresMs, base, payload });
     const entry = { key, writer, sequence, timeMs, counter, kind, value };
     this.stats.written++;
-    this.#take(entry, slot, true);
+    this.#take(entry, parseKey(key) as RecordKey, slot, true);
   }
 
   #checkRoom(bytes: number): void {
@@ -305,27 +246,26 @@ export class MapStore implements ReconcileStore {
       this.#noteConflict(entry, held, key);
     }
     this.clock.observe(entry);
-    this.#take(entry, slot, false);
+    this.#take(entry, key, slot, false);
     return 'applied';
   }
 
   #isAllowed(nowMs: number, { key, writer, timeMs, kind, value }: StateEntry, parsed: RecordKey): boolean {
     const { driftMaxMs, limits } = this.#options;
     if (key.length > RECORD_KEY_BYTES_MAX || value.length > limits.valueBytes + VALUE_HEAD_BYTES) return false;
-    if (timeMs > nowMs + driftMaxMs || kind > KIND.tombstone || decodeValue(value) === undefined) return false;
+    if (timeMs > nowMs + driftMaxMs || kind > KIND.tombstone || expiryOf(value) < 0) return false;
     if (!mayWrite(parsed, writer, kind === KIND.tombstone)) return false;
     return !(writer.endsWith('!') && this.#goneOwners.has(nodeOf(writer)));
   }
 
   /** Stores a record that is newer than what is there. */
-  #take(entry: StateEntry, slot: number, isLocal: boolean): void {
-    const key = parseKey(entry.key) as RecordKey;
+  #take(entry: StateEntry, key: RecordKey, slot: number, isLocal: boolean): void {
     const previous = slot < 0 ? undefined : this.#payload(slot);
     if (slot >= 0) this.#untrack(slot);
     const put = this.table.put(entry, slot);
     this.table.log.cover(entry.writer, entry.sequence - 1, entry.sequence);
     if (isLocal) this.#sequences.set(entry.writer, entry.sequence);
-    this.#track(put, key);
+    this.#track(put, key, entry);
     this.#options.fresh?.(put);
     this.#options.taken?.(entry, isLocal);
     this.#tell(key, entry.kind === KIND.value ? 'set' : 'delete', put, previous, nodeOf(entry.writer), isLocal);
@@ -407,7 +347,7 @@ export class MapStore implements ReconcileStore {
     }
     this.#untrack(slot);
     this.table.put({ ...entry, kind: KIND.tombstone, value: EXPIRED }, slot);
-    this.#track(slot, key);
+    this.#track(slot, key, { kind: KIND.tombstone, value: EXPIRED });
     this.#tell(key, 'expire', -1, previous, nodeOf(entry.writer), false);
   }
 
@@ -517,6 +457,7 @@ export class MapStore implements ReconcileStore {
     this.stats.awakened++;
     this.#take(
       { key, writer, sequence, timeMs: dormant.timeMs, counter: dormant.counter, kind: KIND.tombstone, value: EXPIRED },
+      parseKey(key) as RecordKey,
       -1,
       true,
     );
@@ -531,7 +472,7 @@ export class MapStore implements ReconcileStore {
     const slot = this.table.find(entry.key);
     if (key === undefined || (slot >= 0 && !supersedes(entry, this.read(slot)))) return;
     this.clock.observe(entry);
-    this.#take(copyEntry(entry), slot, false);
+    this.#take(copyEntry(entry), key, slot, false);
   }
 
   #drop(slot: number): void {
@@ -539,19 +480,19 @@ export class MapStore implements ReconcileStore {
     this.table.drop(slot);
   }
 
-  #track(slot: number, { space, group }: RecordKey): void {
+  #track(slot: number, { space, group }: RecordKey, { kind, value }: Pick<StateEntry, 'kind' | 'value'>): void {
     if (space !== SPACE.shared) {
       const id = groupId(space, group);
       const slots = this.#groups.get(id);
       if (slots) slots.add(slot);
       else this.#groups.set(id, new Set([slot]));
     }
-    if (this.table.kind(slot) === KIND.tombstone) {
+    if (kind === KIND.tombstone) {
       this.#tombstones.add(slot);
       return;
     }
-    const expiresMs = decodeValue(this.read(slot).value)?.expiresMs ?? 0;
-    if (expiresMs === 0) return;
+    const expiresMs = expiryOf(value);
+    if (expiresMs <= 0) return;
     const second = Math.floor(expiresMs / SECOND_MS);
     const slots = this.#expiries.get(second);
     if (slots) slots.push(slot);
@@ -569,7 +510,7 @@ export class MapStore implements ReconcileStore {
   }
 
   #payload(slot: number): Uint8Array | undefined {
-    return this.#options.changed ? payloadOf(this.read(slot)) : undefined;
+    return this.#isWatched ? payloadOf(this.read(slot)) : undefined;
   }
 
   #tell(
@@ -580,12 +521,20 @@ export class MapStore implements ReconcileStore {
     node: string,
     isLocal: boolean,
   ): void {
-    const { changed } = this.#options;
-    if (!changed || space === SPACE.horizon) return;
+    if (!this.#isWatched || space === SPACE.horizon) return;
     // A tombstone for what nobody here has seen changes nothing.
     if (type === 'delete' && previous === undefined) return;
     const payload = type === 'set' ? payloadOf(this.read(slot)) : undefined;
-    changed({ space, group: group.slice(), rest: rest.slice(), type, payload, previous, node, isLocal });
+    this.#options.changed?.({
+      space,
+      group: group.slice(),
+      rest: rest.slice(),
+      type,
+      payload,
+      previous,
+      node,
+      isLocal,
+    });
   }
 }
 

@@ -148,6 +148,28 @@ export function encodeValue({ expiresMs, base, payload }: RecordValue): Uint8Arr
   return out.take();
 }
 
+/** When a value ends, as RecordValue.expiresMs; -1 when its head cannot be read. Makes no objects. */
+export function expiryOf(value: Uint8Array): number {
+  const flags = value[0];
+  if (flags === undefined || (flags & ~(FLAG.expires | FLAG.base)) !== 0) return -1;
+  let expiresMs = 0;
+  let at = 1;
+  // The expiry, then time and counter of the base.
+  const varints = (flags & FLAG.expires ? 1 : 0) + (flags & FLAG.base ? 2 : 0);
+  for (let i = 0; i < varints; i++) {
+    let number = 0;
+    for (let scale = 1, bytes = 0; ; scale *= 128) {
+      const byte = value[at++];
+      if (byte === undefined || ++bytes > 8) return -1;
+      number += (byte & 127) * scale;
+      if (byte < 128) break;
+    }
+    if (!Number.isSafeInteger(number)) return -1;
+    if (i === 0 && flags & FLAG.expires) expiresMs = number;
+  }
+  return expiresMs;
+}
+
 /** The payload is a view. undefined when it cannot be read. */
 export function decodeValue(value: Uint8Array): RecordValue | undefined {
   const input = new MessageReader(value);

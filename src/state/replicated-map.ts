@@ -3,11 +3,12 @@ import { HearsayError } from '../util/errors.ts';
 import { Counter, MapSet, MultiRegister } from './crdts.ts';
 import type { ExchangeReport } from './exchanges.ts';
 import { checkLength } from './limits.ts';
-import type { MapStore, StoreChange, StoreConflict, StoreStats } from './map-store.ts';
+import type { MapStore } from './map-store.ts';
 import type { StateEntry } from './reconcile/port.ts';
 import { parseKey, recordKey, SPACE, type Space } from './record.ts';
 import type { Replica, ReplicaStats } from './replica.ts';
 import { type RestoredSnapshot, restoreSnapshot, snapshotChunks } from './snapshot.ts';
+import type { StoreChange, StoreConflict, StoreStats } from './store-types.ts';
 
 const NO_GROUP = new Uint8Array(0);
 const TTL_MAX_MS = 31_536_000_000_000;
@@ -74,7 +75,8 @@ export class ReplicatedMap {
   readonly #replica: Replica;
   readonly #now: () => number;
   readonly #forget: () => void;
-  readonly #changeHandlers = new Set<(change: MapChange) => void>();
+  /** Each with whether it wants to hear at all. */
+  readonly #changeHandlers = new Map<(change: MapChange) => void, () => boolean>();
   #conflictHandler: ConflictHandler | undefined;
   #isClosed = false;
 
@@ -191,9 +193,9 @@ export class ReplicatedMap {
     return new MultiRegister(this.#store, this.#nameBytes(name), this.#now, () => this.#assertOpen());
   }
 
-  /** Calls `handler` with each change until the returned function is called. */
-  onChange(handler: (change: MapChange) => void): () => void {
-    this.#changeHandlers.add(handler);
+  /** Calls `handler` with each change until the returned function is called; changes are not even looked at while nobody `isListening`. */
+  onChange(handler: (change: MapChange) => void, isListening: () => boolean = () => true): () => void {
+    this.#changeHandlers.set(handler, isListening);
     return () => void this.#changeHandlers.delete(handler);
   }
 
@@ -268,10 +270,16 @@ export class ReplicatedMap {
   }
 
   /** For the replicator. */
+  get isWatched(): boolean {
+    for (const isListening of this.#changeHandlers.values()) if (isListening()) return true;
+    return false;
+  }
+
+  /** For the replicator. */
   changed(change: StoreChange): void {
     if (this.#changeHandlers.size === 0) return;
     const public_ = toMapChange(change);
-    for (const handler of this.#changeHandlers) handler(public_);
+    for (const handler of this.#changeHandlers.keys()) handler(public_);
   }
 
   /** For the replicator. */

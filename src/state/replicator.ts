@@ -3,10 +3,11 @@ import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
 import { checkLimits } from './limits.ts';
 import { type MapOptions, type ResolvedMapOptions, resolveMapOptions } from './map-options.ts';
-import { MapStore, type StoreChange, type StoreConflict } from './map-store.ts';
+import { MapStore } from './map-store.ts';
 import type { StateEntry } from './reconcile/port.ts';
 import { type Peer, Replica, unknownMap } from './replica.ts';
 import { ReplicatedMap } from './replicated-map.ts';
+import type { StoreChange, StoreConflict } from './store-types.ts';
 
 /** Bytes of a map's name: its length travels in one byte. */
 export const MAP_NAME_BYTES_MAX = 255;
@@ -82,6 +83,7 @@ export class Replicator {
       limits: checkLimits(options.limits),
       driftMaxMs: resolved.driftMaxMs,
       dormantMax: resolved.dormantMax,
+      isWatched: () => listeners.changed !== undefined && map.isWatched,
       changed: (change) => listeners.changed?.(change),
       conflicted: (conflict) => listeners.conflicted?.(conflict),
       taken: (entry, isLocal) => listeners.taken?.(entry, isLocal),

@@ -1,10 +1,11 @@
 import { Hash64 } from '../kernels/js/hash64.ts';
 import { bytesOf, concatBytes, textOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
-import type { Dormant, MapStore } from './map-store.ts';
+import type { MapStore } from './map-store.ts';
 import { EntryReader, EntryWriter, MessageReader, MessageWriter } from './reconcile/codec.ts';
 import type { StateEntry, WriterVersion } from './reconcile/port.ts';
 import { latin1 } from './record.ts';
+import type { Dormant } from './store-types.ts';
 
 /**
  * A map on disk (docs/wire.md §12): the magic, then frames, each with its length and the hash of everything up to its end, the last one of kind `end`. So a file that was
