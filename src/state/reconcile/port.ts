@@ -197,7 +197,7 @@ export const WINDOW_MAX = 256;
 export interface ConversationOptions {
   /** Bytes of one message, at most. Default 65,536, at least 512. A single record that is larger goes alone, above the budget. */
   readonly budgetBytes?: number;
-  /** Messages in a row without waiting for an answer, at most. Default 64, a megabyte or less; 1 where messages travel as datagrams. At most WINDOW_MAX. */
+  /** Messages in a row without waiting for an answer, at most. Default 128, a megabyte or less; 1 where messages travel as datagrams. At most WINDOW_MAX. */
   readonly window?: number;
   /** Different for each conversation, u32: a collision of short fingerprints in one is none in the next. */
   readonly salt: number;

@@ -14,9 +14,9 @@ import {
 
 const BUDGET_BYTES_DEFAULT = 65_536;
 const BUDGET_BYTES_MIN = 512;
-const WINDOW_DEFAULT = 64;
+const WINDOW_DEFAULT = 128;
 /** Records in one message, at most: what a receiver takes in about a millisecond, so that no message keeps its event loop long. */
-export const ENTRIES_MAX = 256;
+export const ENTRIES_MAX = 128;
 
 /** They have more to say first. */
 export const LISTEN: Turn = { reply: undefined, isDone: false, refused: undefined };
