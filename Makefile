@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership anti-entropy sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers fast diagrams fuzz fuzz-native interop clean
+.PHONY: help gossip membership anti-entropy loadtest sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers fast diagrams fuzz fuzz-native interop clean
 
 ARGS ?=
 SEED ?= 1
@@ -26,6 +26,9 @@ membership: build ## Watch membership through the API: join, metadata, leave, cr
 
 anti-entropy: build ## Watch a replicated map diverge in a partition and repair itself; compare the strategies
 	@node dist/cli/main.js anti-entropy $(ARGS)
+
+loadtest: build ## Thousands of real nodes on this machine: kill some, see when all others knew (ARGS="--nodes 5000")
+	@node dist/cli/main.js loadtest $(ARGS)
 
 sim: build ## Run one simulated cluster drawn from a seed (SEED=n), with its faults, and check its promises
 	@node dist/cli/main.js sim --seed $(SEED) $(ARGS)

@@ -1,7 +1,7 @@
 // How long the event loops of a node stand still while it joins a large cluster, and in the ten seconds after that.
 //
 //   node bench/cluster/join-large.mjs [--nodes 10000] [--backend native,js] [--thread worker,inline] [--rounds 3]
-//                                     [--seconds 10] [--json FILE]
+//                                     [--seconds 10] [--json FILE] [--write]
 //
 // The cluster is one process that holds N node states: it answers a state exchange with all of them over TCP, as memberlist does, and
 // every ping under their addresses (all of 127.0.0.0/8 is this machine). The subject is a process with one cluster, as a user would have
@@ -20,6 +20,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BroadcastChannel } from 'node:worker_threads';
+import { methodLine, writeBetween } from '../../scripts/markers.mjs';
 import { CHANNEL, LoopMonitor } from './loop-delay.mjs';
 
 const { values } = parseArgs({
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '10' },
     json: { type: 'string' },
+    write: { type: 'boolean', default: false },
     role: { type: 'string' },
     seed: { type: 'string' },
   },
@@ -178,6 +180,7 @@ async function main() {
   crowdProcess.kill();
   const machine = `${cpus()[0].model} x ${cpus().length}, load ${load.toFixed(1)}, Node ${process.version}, ${commit}`;
   print(machine, plainBytes, wireBytes, rows);
+  if (values.write) writeBetween('docs/benchmarks.md', 'join-large', table(rows));
   if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, nodes, plainBytes, wireBytes, rows }, null, 2)}\n`);
 }
 
@@ -220,6 +223,25 @@ function summary(backend, thread, rounds) {
     join: loops('join'),
     after: loops('after'),
   };
+}
+
+function table(rows) {
+  const command = `node bench/cluster/join-large.mjs --backend ${values.backend} --thread ${values.thread} --rounds ${values.rounds} --write`;
+  const lines = [
+    `| joining ${nodes.toLocaleString('en-US')} members, ms | delay of the loop: p50 | p99 | longest | CPU time of a turn: p99 | longest |`,
+    '|---|---:|---:|---:|---:|---:|',
+  ];
+  for (const row of rows) {
+    for (const loop of ['application', 'engine']) {
+      for (const phase of ['join', 'after']) {
+        const view = row[phase][loop];
+        if (!view) continue;
+        const cells = [view.delay.p50, view.delay.p99, view.delay.max, view.work?.p99, view.work?.max].map((ms) => (ms === undefined ? '' : ms.toFixed(1)));
+        lines.push(`| ${row.backend}, ${row.thread}: ${loop} thread, ${phase === 'join' ? 'while it joins' : 'ten seconds after'} | ${cells.join(' | ')} |`);
+      }
+    }
+  }
+  return [...lines, '', `Median of ${values.rounds} rounds. ${methodLine(command)}`];
 }
 
 function median(numbers) {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { antiEntropyCommand } from './anti-entropy.ts';
 import { gossipCommand } from './gossip.ts';
+import { loadTestCommand } from './loadtest.ts';
 import { membershipCommand } from './membership.ts';
 import { simCommand, swarmCommand } from './sim.ts';
 
@@ -23,7 +24,14 @@ const program = new Command('hearsay')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
 
 // Settings of the program reach commands only through copyInheritedSettings.
-for (const command of [gossipCommand(), membershipCommand(), antiEntropyCommand(), simCommand(), swarmCommand()]) {
+for (const command of [
+  gossipCommand(),
+  membershipCommand(),
+  antiEntropyCommand(),
+  loadTestCommand(),
+  simCommand(),
+  swarmCommand(),
+]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -189,6 +189,7 @@ export class TcpEndpoint {
 /** A StreamConnection on a socket. Reading starts with onData; until then the other side is held back by TCP itself. */
 class NetStream implements StreamConnection {
   readonly remote: Address;
+  readonly localIp: Uint8Array | undefined;
   error: Error | undefined;
   readonly #socket: Socket;
   #ended = false;
@@ -197,6 +198,8 @@ class NetStream implements StreamConnection {
   constructor(socket: Socket, remote: Address, idleTimeoutMs: number) {
     this.#socket = socket;
     this.remote = remote;
+    const local = parseIp(socket.localAddress ?? '');
+    this.localIp = local && plainIp(local);
     socket.on('error', (error) => {
       this.error ??= error;
     });

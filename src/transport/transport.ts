@@ -3,6 +3,8 @@ import type { Address } from '../util/address.ts';
 /** One accepted or opened byte stream. Writes never throw; errors arrive through `closed`. */
 export interface StreamConnection {
   readonly remote: Address;
+  /** The address of ours that it came to, where one listener serves many; undefined when it cannot be told. */
+  readonly localIp?: Uint8Array | undefined;
   /** Calls `handler` with each chunk; the chunk is only valid during the call. */
   onData(handler: (chunk: Uint8Array) => void): void;
   /** The other side sent its last byte (undefined) or the stream failed (error). Called once. */

@@ -54,8 +54,12 @@ export const ROOMS: Readonly<Record<string, Allowed>> = {
   pool: { rooms: [...PORT, 'kernels/backend', 'wire', 'sim'], modules: ['node:os', 'node:url', 'piscina'] },
   cluster: { rooms: [...ALL_KERNELS, 'wire', 'protocol', 'state', 'transport', 'pool'], modules: ['node:*'] },
   sim: { rooms: [...ALL_KERNELS, 'wire', 'protocol', 'state'], modules: [] },
+  loadtest: {
+    rooms: [...ALL_KERNELS, 'wire', 'protocol', 'transport', 'sim'],
+    modules: ['node:os', 'node:perf_hooks', 'node:timers/promises', 'node:worker_threads'],
+  },
   cli: {
-    rooms: ['util', 'protocol', 'state', 'transport', 'cluster', 'pool', 'sim', 'root'],
+    rooms: ['util', 'protocol', 'loadtest', 'state', 'transport', 'cluster', 'pool', 'sim', 'root'],
     modules: ['node:*', 'commander', 'picocolors'],
   },
   root: {

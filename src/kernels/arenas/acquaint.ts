@@ -59,6 +59,56 @@ function acquaintGroup(group: readonly EngineKernels[]): void {
   }
 }
 
+/**
+ * Makes tables hold what `source` holds: it has merged a state with all of them, and with others that live elsewhere, and they share its interners. Each
+ * is one of its rows. Nobody has news to pass on afterwards.
+ */
+export function acquaintLike(source: EngineKernels, others: readonly EngineKernels[]): void {
+  const { table: from, names, profiles } = source;
+  const word = (offset: number): number => from.u32[offset >>> 2] as number;
+  const count = word(TABLE.rowTop);
+  const rows = from.u8.slice(from.rowsOffset, from.rowsOffset + count * ROW.stride);
+  const words = new Uint32Array(rows.buffer);
+  const slotOf = new Uint32Array(names.capacity + 1);
+  const self = (word(TABLE.selfSlot) - 1) * ROW.stride;
+  rows[self + ROW.flags] = (rows[self + ROW.flags] as number) & ~ROW_FLAG.self;
+  for (let slot = 0; slot < count; slot++) {
+    words[(slot * ROW.stride + ROW.orderIndex) >>> 2] = slot;
+    const nameId = words[(slot * ROW.stride + ROW.nameId) >>> 2] as number;
+    slotOf[nameId] = slot + 1;
+    source.queue.invalidate(nameId);
+    addReferences(names, nameId, others.length);
+    addReferences(profiles, words[(slot * ROW.stride + ROW.profileId) >>> 2] as number, others.length);
+  }
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  for (const { table, queue } of others) {
+    const own = table.rowsOffset + ((table.u32[TABLE.selfSlot >>> 2] as number) - 1) * ROW.stride;
+    const nameId = table.u32[(own + ROW.nameId) >>> 2] as number;
+    const profileId = table.u32[(own + ROW.profileId) >>> 2] as number;
+    queue.invalidate(nameId);
+    const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
+    if (count > table.capacity || nameCapacity >= (table.u32[TABLE.nameCapacity >>> 2] as number)) {
+      table.rehome(grownMemberTableArena(table.arena, { capacity: Math.max(table.capacity, count), nameCapacity }));
+    }
+    const { u8, u32, rowsOffset, orderOffset, slotOfOffset } = table;
+    const slot = (slotOf[nameId] as number) - 1;
+    if (slot < 0) throw new Error('hearsay: acquaintLike() takes tables whose members the source has');
+    u8.set(rows, rowsOffset);
+    u8[rowsOffset + slot * ROW.stride + ROW.flags] = ROW_FLAG.self;
+    u32.set(order, orderOffset >>> 2);
+    u32.set(slotOf, slotOfOffset >>> 2);
+    u32[HEADER.live >>> 2] = count;
+    u32[TABLE.rowTop >>> 2] = count;
+    u32[TABLE.aliveCount >>> 2] = count;
+    u32[TABLE.selfSlot >>> 2] = slot + 1;
+    u32[TABLE.probeIndex >>> 2] = count;
+    u32[HEADER.changeCount >>> 2] = (u32[HEADER.changeCount >>> 2] as number) + 1;
+    // It referred to its own row once before.
+    addReferences(names, nameId, -1);
+    addReferences(profiles, profileId, -1);
+  }
+}
+
 /** Each table that refers to a string counts. */
 function addReferences({ u32 }: Interner, id: number, more: number): void {
   const entries = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;

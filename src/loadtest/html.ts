@@ -1,0 +1,105 @@
+import type { LoadTestReport, Quantiles } from './run.ts';
+
+const WIDTH = 760;
+const HEIGHT = 260;
+const LEFT = 64;
+const BOTTOM = 36;
+
+/** A report as one HTML file that needs nothing else: tables, and plots as SVG. */
+export function htmlReport(report: LoadTestReport, where: string): string {
+  const { nodes, scenario, profile, shards, packets, every, first } = report;
+  const title = `${count(nodes)} nodes, ${scenario}, profile ${profile}`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>hearsay loadtest: ${escapeHtml(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark; --ink: #1d2430; --faint: #6b7686; --line: #d6dbe3; --paper: #fff; --a: #2166ac; --b: #d6604d; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --faint: #97a2b2; --line: #39424f; --paper: #14181e; --a: #6cb0e8; --b: #f0907f; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 820px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child { text-align: left; } .note { color: var(--faint); } .bad { color: var(--b); font-weight: 600; }
+svg { width: 100%; height: auto; } svg text { fill: var(--faint); font-size: 12px; } .axis { stroke: var(--line); } .a { stroke: var(--a); fill: none; stroke-width: 2; } .b { stroke: var(--b); fill: none; stroke-width: 1.5; }
+</style></head><body>
+<h1>${escapeHtml(title)}</h1>
+<p class="note">${shards} threads, ${packets} UDP, ${seconds(report.measuredMs)} measured. ${escapeHtml(where)}</p>
+${report.overload.length > 0 ? `<p class="bad">The machine could not keep up, so these figures are of the machine and not of the protocol: ${escapeHtml(report.overload.join('; '))}.</p>` : ''}
+${latencies(report, first, every)}
+<h2>What every node saw</h2>
+${tracePlot(report)}
+<h2>Cost</h2>
+<table><tr><th></th><th>mean</th><th>p99</th><th>most</th></tr>
+<tr><td>packets sent per node and second</td>${spread(report.perNode.packets)}</tr>
+<tr><td>bytes sent per node and second</td>${spread(report.perNode.bytes)}</tr></table>
+<table><tr><td>CPU, of one processor</td><td>${(100 * report.cpu).toFixed(0)} %</td></tr>
+<tr><td>memory</td><td>${(report.rssBytes / 2 ** 30).toFixed(2)} GiB</td></tr>
+<tr><td>delay of the event loops: p50, p99, longest</td><td>${[report.loopDelay.p50, report.loopDelay.p99, report.loopDelay.max].map((ms) => ms.toFixed(1)).join(' / ')} ms</td></tr>
+<tr><td>timers late: mean, most</td><td>${report.lateness.mean.toFixed(1)} / ${report.lateness.max.toFixed(0)} ms</td></tr>
+<tr><td>packets that the system dropped</td><td>${count(report.kernelDrops)}</td></tr>
+<tr><td>live nodes declared dead</td><td>${count(report.accused)}</td></tr>
+<tr><td>suspicions of live nodes, refutations heard</td><td>${count(report.suspicions)} / ${count(report.refutations)}</td></tr></table>
+</body></html>
+`;
+}
+
+function latencies(report: LoadTestReport, first: Quantiles | undefined, every: Quantiles | undefined): string {
+  if (!every || !first) return '';
+  const row = (what: string, { p50, p90, p99, p999, max }: Quantiles): string =>
+    `<tr><td>${what}</td>${[p50, p90, p99, p999, max].map((ms) => `<td>${count(ms)}</td>`).join('')}</tr>`;
+  return `<h2>From the kill to the verdict, ms</h2>
+<table><tr><th>${count(report.killed)} killed</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>longest</th></tr>
+${row('first verdict about each', first)}
+${row(`every live node about each (${count(report.verdicts)} of ${count(report.verdictsExpected)})`, every)}</table>
+${plot(
+  report.curve.map(([ms, verdicts]) => [ms, (100 * verdicts) / Math.max(1, report.verdictsExpected)] as const),
+  [],
+  'ms since the kill',
+  '% of all verdicts',
+  100,
+)}`;
+}
+
+function tracePlot({ trace, nodes }: LoadTestReport): string {
+  const least = trace.map(([ms, min]) => [ms / 1000, Number.isFinite(min) ? min : 0] as const);
+  const most = trace.map(([ms, , , max]) => [ms / 1000, max] as const);
+  return `${plot(most, least, 'seconds', 'members seen: most and least', nodes)}`;
+}
+
+/** Two lines in one frame. */
+function plot(
+  a: readonly (readonly [number, number])[],
+  b: readonly (readonly [number, number])[],
+  xTitle: string,
+  yTitle: string,
+  yMax: number,
+): string {
+  const xMax = Math.max(1e-9, ...a.map(([x]) => x), ...b.map(([x]) => x));
+  const x = (value: number): number => LEFT + (value / xMax) * (WIDTH - LEFT - 10);
+  const y = (value: number): number => HEIGHT - BOTTOM - (value / yMax) * (HEIGHT - BOTTOM - 24);
+  const path = (points: readonly (readonly [number, number])[], name: string): string =>
+    points.length === 0
+      ? ''
+      : `<path class="${name}" d="M${points.map(([px, py]) => `${x(px).toFixed(1)} ${y(py).toFixed(1)}`).join('L')}"/>`;
+  const ticks = [0, 0.25, 0.5, 0.75, 1];
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(`${yTitle} over ${xTitle}`)}">
+${ticks.map((share) => `<line class="axis" x1="${LEFT}" x2="${WIDTH - 10}" y1="${y(share * yMax)}" y2="${y(share * yMax)}"/><text x="${LEFT - 8}" y="${y(share * yMax) + 4}" text-anchor="end">${count(share * yMax)}</text>`).join('')}
+${ticks.map((share) => `<text x="${x(share * xMax)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${xMax < 20 ? (share * xMax).toFixed(1) : count(share * xMax)}</text>`).join('')}
+<text x="${LEFT}" y="14">${escapeHtml(yTitle)}</text><text x="${WIDTH - 10}" y="${HEIGHT - 4}" text-anchor="end">${escapeHtml(xTitle)}</text>
+${path(b, 'b')}${path(a, 'a')}</svg>`;
+}
+
+function spread({ mean, p99, max }: LoadTestReport['perNode']['packets']): string {
+  return [mean, p99, max].map((value) => `<td>${value < 100 ? value.toFixed(1) : count(value)}</td>`).join('');
+}
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+}

@@ -1,0 +1,592 @@
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { acquaintLike } from '../kernels/arenas/acquaint.ts';
+import { type Backend, chooseBackend } from '../kernels/backend.ts';
+import { type EngineKernels, EXT } from '../kernels/contract.ts';
+import { TABLE } from '../kernels/layout.ts';
+import { type EngineConfig, PROFILES } from '../protocol/config.ts';
+import { GossipEngine } from '../protocol/engine.ts';
+import type { GossipEvent, StreamRequest } from '../protocol/types.ts';
+import { EventHeap } from '../sim/event-heap.ts';
+import { nativeUdp } from '../transport/native.ts';
+import type { PacketHandlers, PacketSocket } from '../transport/packet-socket.ts';
+import { TcpEndpoint } from '../transport/tcp.ts';
+import type { StreamConnection } from '../transport/transport.ts';
+import { BatchedSocket } from '../transport/udp-batched.ts';
+import { DgramSocket } from '../transport/udp-dgram.ts';
+import type { Address } from '../util/address.ts';
+import { bytesOf } from '../util/bytes.ts';
+import { Prng } from '../util/prng.ts';
+import { encodeNodeState, encodePushPullHeader } from '../wire/messages.ts';
+import { addressOf, indexOf, ipOf, nameOf } from './addresses.ts';
+import { type Fault, LATENCY_BUCKETS, type Sample, type ShardInput } from './types.ts';
+
+/** Bytes of one node state in the introduction. */
+const STATE_BYTES = 160;
+/** Packets that wait for a paused node; the buffer of a socket holds about as many. */
+const PAUSED_PACKETS_MAX = 256;
+
+interface Node {
+  readonly index: number;
+  readonly ip: Uint8Array;
+  engine: GossipEngine;
+  kernels: EngineKernels;
+  isUp: boolean;
+  pausedUntilMs: number;
+  /** What arrived while it was paused. */
+  held: { readonly from: Address; readonly bytes: Uint8Array }[];
+  /** When its next timer was set for, ms of this shard's clock. */
+  wakeMs: number;
+  socket: PacketSocket;
+  /** Packets of this turn. */
+  hasPackets: boolean;
+  packetsBefore: number;
+  bytesBefore: number;
+}
+
+/**
+ * Some of the nodes of a load test, on one thread: the engine of production for each, one clock, and one UDP socket for all of them, bound to the wildcard address, which tells by the
+ * destination who is meant (dgram: a socket each). What src/cluster/host.ts is to one node this is to thousands.
+ */
+export class Shard {
+  readonly #input: ShardInput;
+  readonly #backend: Backend;
+  readonly #nodes: Node[] = [];
+  /** By index among all nodes. */
+  readonly #byIndex = new Map<number, Node>();
+  readonly #heap = new EventHeap<Node>();
+  readonly #startedMs = performance.now();
+  readonly #originMs = performance.timeOrigin + this.#startedMs;
+  readonly #luck: Prng;
+  readonly #streams: TcpEndpoint;
+  readonly #delay = monitorEventLoopDelay({ resolution: 5 });
+  #sockets: PacketSocket[] = [];
+  #ports: readonly number[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #touched: Node[] = [];
+  #fault: Fault | undefined;
+  #faulty = new Set<number>();
+  /** When each was killed, ms of the common clock. */
+  readonly #killedAtMs = new Map<number, number>();
+  #counts = newCounts();
+  #cpuMs = cpuMs();
+  #dropsBefore = 0;
+  #pendingJoins: Node[] = [];
+  #stopped = false;
+
+  constructor(input: ShardInput) {
+    this.#input = input;
+    this.#backend = chooseBackend(input.backend);
+    this.#luck = new Prng(input.seed ^ (input.index * 7919));
+    this.#streams = new TcpEndpoint(
+      { stream: (connection) => this.#accept(connection), error: () => undefined },
+      { streamsAcceptedMax: 4096 },
+    );
+    this.#delay.enable();
+  }
+
+  /** Binds; the port. */
+  async bind(): Promise<{ readonly port: number; readonly packets: 'dgram' | 'batched' }> {
+    const any = { ip: new Uint8Array(4), port: 0 };
+    const native = this.#input.udp === 'dgram' ? undefined : nativeUdp();
+    for (;;) {
+      const { port } = await this.#streams.listen(any);
+      if (native === undefined) {
+        await this.#bindEach(port);
+        return { port, packets: 'dgram' };
+      }
+      const socket = new BatchedSocket({ ip: any.ip, port }, this.#handlers(undefined), native);
+      await socket.open();
+      this.#sockets = [socket];
+      return { port, packets: 'batched' };
+    }
+  }
+
+  async #bindEach(port: number): Promise<void> {
+    for (let index = this.#input.index; index < this.#input.nodes; index += this.#input.shards) {
+      const socket = new DgramSocket({ ip: ipOf(index), port }, this.#handlers(index));
+      await socket.open();
+      this.#sockets.push(socket);
+    }
+  }
+
+  /** Makes the nodes and starts them, alone. */
+  start(ports: readonly number[]): void {
+    this.#ports = ports;
+    const { index: first, nodes, shards } = this.#input;
+    let shared: Partial<EngineKernels> = {};
+    for (let index = first; index < nodes; index += shards) {
+      const { engine, kernels } = this.#makeEngine(index, 0, shared);
+      const { codec, stateCodec, sync, names, profiles } = kernels;
+      shared = { codec, stateCodec, sync, names, profiles };
+      const node: Node = {
+        index,
+        ip: ipOf(index),
+        engine,
+        kernels,
+        isUp: true,
+        pausedUntilMs: 0,
+        held: [],
+        wakeMs: Number.POSITIVE_INFINITY,
+        socket: (this.#sockets.length === 1 ? this.#sockets[0] : this.#sockets[this.#nodes.length]) as PacketSocket,
+        hasPackets: false,
+        packetsBefore: 0,
+        bytesBefore: 0,
+      };
+      this.#nodes.push(node);
+      this.#byIndex.set(index, node);
+      engine.start(this.#now());
+      this.#drain(node);
+    }
+    this.#flush();
+  }
+
+  #makeEngine(
+    index: number,
+    seed: number,
+    shared: Partial<EngineKernels>,
+  ): { engine: GossipEngine; kernels: EngineKernels } {
+    const { nodes, profile, tuning } = this.#input;
+    const rngSeed = (this.#input.seed + index + seed * nodes) >>> 0;
+    const kernels = this.#backend.createEngineKernels({ rngSeed, compact: true, maxMembers: nodes, ...shared });
+    const nonces = new Prng(rngSeed);
+    const config: EngineConfig = PROFILES[profile]({
+      // One listener serves all streams of a shard, and LZW of states for thousands of nodes on two processors would be all that is measured.
+      compression: false,
+      ...tuning,
+      nonces: (out) => nonces.fill(out),
+      name: nameOf(index),
+      address: addressOf(index, this.#ports),
+      rngSeed,
+    });
+    return { engine: new GossipEngine(config, kernels), kernels };
+  }
+
+  /** All know all at once: one merges everybody, the others get its table. */
+  acquaint(): void {
+    const [first, ...others] = this.#nodes;
+    if (!first) return;
+    const { nodes } = this.#input;
+    const message = new Uint8Array(64 + nodes * STATE_BYTES);
+    const { vsn, ext } = stateOf(first);
+    let at = encodePushPullHeader(message, 0, { join: true, nodes, userStateLength: 0 });
+    for (let index = 0; index < nodes; index++) {
+      const { ip, port } = addressOf(index, this.#ports);
+      at = encodeNodeState(message, at, {
+        addr: ip,
+        ext,
+        incarnation: 1,
+        meta: null,
+        name: bytesOf(nameOf(index)),
+        port,
+        state: 0,
+        vsn,
+      });
+    }
+    first.engine.handleStream(this.#now(), first.engine.config.address, message.subarray(0, at));
+    // A large state is merged over several turns.
+    for (let i = 0; first.engine.memberCount < nodes && i < 100_000; i++) first.engine.handleTimeout(this.#now());
+    if (first.engine.memberCount < nodes)
+      throw new Error(`only ${first.engine.memberCount} of ${nodes} members were merged`);
+    while (first.engine.pollEvent()) {
+      // That it has heard of all is no news.
+    }
+    acquaintLike(
+      first.kernels,
+      others.map(({ kernels }) => kernels),
+    );
+    for (const node of this.#nodes) this.#drain(node);
+    this.#flush();
+  }
+
+  /** Each joins through one of the seeds, so many at a time. */
+  join(seeds: readonly number[], atOnce: number): void {
+    this.#pendingJoins = this.#nodes.filter(({ index }) => !seeds.includes(index));
+    const next = (): void => {
+      const node = this.#pendingJoins.shift();
+      if (!node || this.#stopped) return;
+      const seed = seeds[this.#luck.below(seeds.length)] as number;
+      const request = node.engine.join(this.#now(), [addressOf(seed, this.#ports)]);
+      this.#joinDone.set(node, { request, next });
+      this.#drain(node);
+      this.#flush();
+    };
+    for (let i = 0; i < atOnce; i++) next();
+  }
+
+  readonly #joinDone = new Map<Node, { readonly request: number; readonly next: () => void }>();
+
+  kill(indices: readonly number[], atMs: number): void {
+    for (const index of indices) {
+      this.#killedAtMs.set(index, atMs);
+      const node = this.#byIndex.get(index);
+      if (node) node.isUp = false;
+    }
+  }
+
+  restart(indices: readonly number[], seed: number): void {
+    for (const index of indices) {
+      this.#killedAtMs.delete(index);
+      const node = this.#byIndex.get(index);
+      if (!node) continue;
+      const { codec, stateCodec, sync, names, profiles } = node.kernels;
+      const made = this.#makeEngine(index, 1 + seed, { codec, stateCodec, sync, names, profiles });
+      Object.assign(node, made, { isUp: true, wakeMs: Number.POSITIVE_INFINITY, packetsBefore: 0, bytesBefore: 0 });
+      node.engine.start(this.#now());
+      const peers = Array.from({ length: 3 }, () => addressOf(this.#luck.below(this.#input.nodes), this.#ports));
+      node.engine.join(this.#now(), peers);
+      this.#drain(node);
+    }
+    this.#flush();
+  }
+
+  pause(indices: readonly number[], ms: number): void {
+    for (const index of indices) {
+      const node = this.#byIndex.get(index);
+      if (!node) continue;
+      node.pausedUntilMs = this.#now() + ms;
+      this.#heap.push(node.pausedUntilMs, node);
+    }
+    this.#arm();
+  }
+
+  setFault(fault: Fault | undefined): void {
+    this.#fault = fault;
+    this.#faulty = new Set(fault?.kind === 'some' ? fault.nodes : []);
+  }
+
+  /** Whose verdicts do not count: those that cannot hear. */
+  reset(): void {
+    this.#counts = newCounts();
+    this.#delay.reset();
+    this.#cpuMs = cpuMs();
+    this.#dropsBefore = this.#kernelDrops();
+    for (const node of this.#nodes) {
+      node.packetsBefore = node.engine.stats.packetsSent;
+      node.bytesBefore = node.engine.stats.bytesSent;
+    }
+  }
+
+  sample(isFull: boolean): Sample {
+    const counts = this.#counts;
+    const up = this.#nodes.filter(({ isUp }) => isUp);
+    const view = { min: Number.POSITIVE_INFINITY, sum: 0, max: 0, nodes: up.length };
+    const per = { packets: new Float64Array(isFull ? up.length : 0), bytes: new Float64Array(isFull ? up.length : 0) };
+    let packetsSent = 0;
+    let bytesSent = 0;
+    for (const [i, { kernels, engine, packetsBefore, bytesBefore }] of up.entries()) {
+      const size =
+        (kernels.table.u32[TABLE.aliveCount >>> 2] as number) + (kernels.table.u32[TABLE.suspectCount >>> 2] as number);
+      view.min = Math.min(view.min, size);
+      view.max = Math.max(view.max, size);
+      view.sum += size;
+      const packets = engine.stats.packetsSent - packetsBefore;
+      const bytes = engine.stats.bytesSent - bytesBefore;
+      packetsSent += packets;
+      bytesSent += bytes;
+      if (!isFull) continue;
+      per.packets[i] = packets;
+      per.bytes[i] = bytes;
+    }
+    const ms = (ns: number): number => (Number.isFinite(ns) ? ns / 1e6 : 0);
+    return {
+      view,
+      verdicts: isFull ? counts.verdicts : undefined,
+      verdictCount: counts.verdictCount,
+      firsts: [...counts.firsts],
+      falsePositives: counts.falsePositives,
+      accused: [...counts.accused],
+      suspicions: counts.suspicions,
+      refutations: counts.refutations,
+      joins: counts.joins,
+      packetsSent,
+      bytesSent,
+      packetsReceived: this.#sockets.reduce((sum, { stats }) => sum + stats.packetsReceived, 0),
+      bytesReceived: this.#sockets.reduce((sum, { stats }) => sum + stats.bytesReceived, 0),
+      kernelDrops: this.#kernelDrops() - this.#dropsBefore,
+      sendDrops: this.#sockets.reduce((sum, { stats }) => sum + stats.packetsDropped, 0),
+      perNode: isFull ? per : undefined,
+      loopDelay: { p50: ms(this.#delay.percentile(50)), p99: ms(this.#delay.percentile(99)), max: ms(this.#delay.max) },
+      lateness: { mean: counts.lateSum / Math.max(1, counts.lateCount), max: counts.lateMax },
+      cpuMs: cpuMs() - this.#cpuMs,
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await Promise.all([this.#streams.close(), ...this.#sockets.map((socket) => socket.close())]);
+  }
+
+  /** Integer ms since the shard began. */
+  #now(): number {
+    return Math.floor(performance.now() - this.#startedMs);
+  }
+
+  #kernelDrops(): number {
+    return this.#sockets.reduce((sum, socket) => sum + socket.kernelDrops(), 0);
+  }
+
+  #handlers(index: number | undefined): PacketHandlers {
+    return {
+      packet: (from, bytes, localIp) => this.#receive(from, bytes, index ?? (localIp ? indexOf(localIp) : -1)),
+      turn: () => this.#turn(),
+      error: () => undefined,
+    };
+  }
+
+  #receive(from: Address, bytes: Uint8Array, index: number): void {
+    const node = this.#byIndex.get(index);
+    if (!node?.isUp || this.#isLost(indexOf(from.ip), index)) return;
+    if (node.pausedUntilMs > this.#now()) {
+      if (node.held.length < PAUSED_PACKETS_MAX) node.held.push({ from, bytes: bytes.slice() });
+      return;
+    }
+    // Engines share a codec, so each packet is handled at once; what it leads to is sent at the end of the turn.
+    node.engine.handlePacket(this.#now(), from, bytes);
+    this.#drain(node);
+  }
+
+  #turn(): void {
+    this.#flush();
+    this.#arm();
+  }
+
+  #isLost(from: number, to: number): boolean {
+    const fault = this.#fault;
+    if (fault === undefined) return false;
+    if (fault.kind === 'loss') return this.#luck.unit() < fault.ratio;
+    if (fault.kind === 'partition') return from < fault.border !== to < fault.border;
+    const isConcerned = this.#faulty.has(to) || (!fault.oneWay && this.#faulty.has(from));
+    if (!isConcerned || (fault.periodMs > 0 && Math.floor(this.#now() / fault.periodMs) % 2 === 1)) return false;
+    return this.#luck.unit() < fault.ratio;
+  }
+
+  /** Does what an engine wants done; packets leave with #flush(). */
+  #drain(node: Node): void {
+    const { engine, socket, ip } = node;
+    for (let transmit = engine.pollTransmit(); transmit; transmit = engine.pollTransmit()) {
+      socket.send(transmit.to, transmit.bytes, ip);
+    }
+    if (!node.hasPackets) {
+      node.hasPackets = true;
+      this.#touched.push(node);
+    }
+    for (let request = engine.pollStream(); request; request = engine.pollStream()) void this.#exchange(node, request);
+    for (let event = engine.pollEvent(); event; event = engine.pollEvent()) this.#notice(node, event);
+    const dueMs = engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+    if (dueMs < node.wakeMs || node.wakeMs < this.#now()) {
+      node.wakeMs = dueMs;
+      if (dueMs < Number.POSITIVE_INFINITY) this.#heap.push(dueMs, node);
+    }
+  }
+
+  #flush(): void {
+    for (const node of this.#touched) {
+      node.hasPackets = false;
+      if (this.#sockets.length > 1) node.socket.flush();
+    }
+    this.#touched.length = 0;
+    if (this.#sockets.length === 1) this.#sockets[0]?.flush();
+  }
+
+  #arm(): void {
+    const dueMs = this.#heap.nextMs ?? Number.POSITIVE_INFINITY;
+    if (this.#timer && dueMs >= this.#timerAtMs) return;
+    clearTimeout(this.#timer);
+    this.#timerAtMs = dueMs;
+    if (dueMs === Number.POSITIVE_INFINITY || this.#stopped) return;
+    this.#timer = setTimeout(() => this.#wake(), Math.max(0, dueMs - this.#now()));
+  }
+
+  /** Timers that are due; packets that have arrived get their turn in between. */
+  #wake(): void {
+    this.#timer = undefined;
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    const now = this.#now();
+    for (let left = WAKES_PER_TURN; left > 0 && (this.#heap.nextMs ?? Number.POSITIVE_INFINITY) <= now; left--) {
+      const dueMs = this.#heap.nextMs as number;
+      const node = this.#heap.pop() as Node;
+      if (!node.isUp) continue;
+      if (node.pausedUntilMs > now) {
+        this.#heap.push(node.pausedUntilMs, node);
+        continue;
+      }
+      if (node.held.length > 0) this.#release(node, now);
+      if (node.wakeMs > now) continue;
+      this.#counts.lateSum += now - dueMs;
+      this.#counts.lateCount++;
+      this.#counts.lateMax = Math.max(this.#counts.lateMax, now - dueMs);
+      node.wakeMs = Number.POSITIVE_INFINITY;
+      node.engine.handleTimeout(now);
+      this.#drain(node);
+    }
+    this.#flush();
+    this.#arm();
+  }
+
+  #release(node: Node, now: number): void {
+    for (const { from, bytes } of node.held.splice(0)) node.engine.handlePacket(now, from, bytes);
+    this.#drain(node);
+  }
+
+  #notice(node: Node, event: GossipEvent): void {
+    const counts = this.#counts;
+    switch (event.type) {
+      case 'dead':
+        this.#verdict(node, Number(event.member.name.slice(1)));
+        break;
+      case 'suspect':
+        if (!this.#killedAtMs.has(Number(event.member.name.slice(1)))) counts.suspicions++;
+        break;
+      case 'alive':
+        counts.refutations++;
+        break;
+      case 'done': {
+        const join = this.#joinDone.get(node);
+        if (join?.request !== event.request) break;
+        this.#joinDone.delete(node);
+        if (event.ok) counts.joins++;
+        else this.#pendingJoins.push(node);
+        setImmediate(join.next);
+        break;
+      }
+      default:
+    }
+  }
+
+  #verdict(node: Node, about: number): void {
+    const counts = this.#counts;
+    const killedAtMs = this.#killedAtMs.get(about);
+    if (killedAtMs === undefined) {
+      // A node that hears nothing believes that all others are gone; that is its own affair.
+      if (this.#faulty.has(node.index) || this.#faulty.has(about)) return;
+      counts.falsePositives++;
+      if (counts.accused.size < 1000) counts.accused.add(about);
+      return;
+    }
+    const ms = Math.max(0, Math.round(this.#originMs + this.#now() - killedAtMs));
+    const bucket = Math.min(LATENCY_BUCKETS - 1, ms);
+    counts.verdicts[bucket] = (counts.verdicts[bucket] as number) + 1;
+    counts.verdictCount++;
+    if (!counts.firsts.has(about)) counts.firsts.set(about, ms);
+  }
+
+  /** A stream of ours: one message, an answer perhaps, as src/cluster/host.ts does it. */
+  async #exchange(node: Node, request: StreamRequest): Promise<void> {
+    const { engine } = node;
+    const fail = (problem: string): void => {
+      if (this.#stopped) return;
+      engine.handleStreamFailure(this.#now(), request.id, problem);
+      this.#drain(node);
+      this.#turn();
+    };
+    let connection: StreamConnection;
+    try {
+      connection = await this.#streams.connect(request.to, Math.max(1, request.deadlineMs - this.#now()), node.ip);
+    } catch (error) {
+      fail((error as Error).message);
+      return;
+    }
+    let reader = engine.streamReader(false);
+    let isOver = false;
+    const finish = (message: Uint8Array | undefined, problem: string): void => {
+      if (isOver) return;
+      if (message === undefined) {
+        isOver = true;
+        connection.destroy();
+        fail(problem);
+        return;
+      }
+      const { bytes, more } = engine.handleStreamReply(this.#now(), request.id, message);
+      if (bytes.length > 0) connection.write(bytes);
+      this.#drain(node);
+      this.#turn();
+      if (more) {
+        reader = engine.streamReader(false);
+        return;
+      }
+      isOver = true;
+      connection.end();
+    };
+    connection.onData((chunk) => {
+      if (isOver) return;
+      const result = reader.push(chunk);
+      if (result === 'more') return;
+      if (result.kind === 'message') finish(result.message.slice(), '');
+      else finish(undefined, result.text);
+    });
+    connection.onEnd((error) => {
+      if (error) finish(undefined, error.message);
+      else if (request.expectsReply) finish(undefined, 'closed before it answered');
+      else finish(new Uint8Array(0), '');
+    });
+    connection.write(request.bytes);
+    if (!request.expectsReply) connection.end();
+  }
+
+  #accept(connection: StreamConnection): void {
+    const index = connection.localIp ? indexOf(connection.localIp) : -1;
+    const node = this.#byIndex.get(index);
+    if (!node?.isUp || node.pausedUntilMs > this.#now() || this.#isLost(indexOf(connection.remote.ip), index)) {
+      connection.destroy();
+      return;
+    }
+    const { engine } = node;
+    let reader = engine.streamReader(true);
+    let isOver = false;
+    connection.onData((chunk) => {
+      if (isOver || this.#stopped) return;
+      const result = reader.push(chunk);
+      if (result === 'more') return;
+      if (result.kind !== 'message') {
+        isOver = true;
+        connection.destroy();
+        return;
+      }
+      const { bytes, more } = engine.handleStream(this.#now(), connection.remote, result.message.slice());
+      if (bytes.length > 0) connection.write(bytes);
+      if (more) reader = engine.streamReader(true);
+      else {
+        isOver = true;
+        connection.end();
+      }
+      this.#drain(node);
+      this.#turn();
+    });
+    connection.onEnd(() => {
+      if (!isOver) connection.destroy();
+    });
+  }
+}
+
+/** Timers in one turn, at most. */
+const WAKES_PER_TURN = 64;
+
+function newCounts() {
+  return {
+    verdicts: new Uint32Array(LATENCY_BUCKETS),
+    verdictCount: 0,
+    firsts: new Map<number, number>(),
+    falsePositives: 0,
+    accused: new Set<number>(),
+    suspicions: 0,
+    refutations: 0,
+    joins: 0,
+    lateSum: 0,
+    lateCount: 0,
+    lateMax: 0,
+  };
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function stateOf({ engine }: Node): { readonly vsn: Uint8Array; readonly ext: number } {
+  const { self, config } = engine;
+  const fast = config.ringIntervalMs > 0 ? EXT.fast : 0;
+  const sync = config.deltaSync ? EXT.deltaSync : 0;
+  return { vsn: Uint8Array.from(self.vsn), ext: EXT.present | EXT.averaging | fast | sync | (1 << EXT.sequenceShift) };
+}
