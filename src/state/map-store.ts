@@ -422,7 +422,7 @@ export class MapStore implements ReconcileStore {
     const { key, writer, sequence, timeMs, counter } = this.read(slot);
     // What one node alone may write nobody else may bring back to its end.
     if (!writer.endsWith('!') && this.isKeptHere(key))
-      this.keepDormant(latin1(key), { timeMs, counter, keptMs: nowMs });
+      this.keepDormant(latin1(key), { timeMs, counter, writer, keptMs: nowMs });
     this.#drop(slot);
     this.table.log.collect(writer, sequence);
   }
@@ -445,18 +445,26 @@ export class MapStore implements ReconcileStore {
     }
   }
 
-  /** An old version meets a dormant tombstone: that becomes active again, with the time of the deletion and a new place among our writes (Demers et al. 1987, §2.3). */
-  #awaken({ key, timeMs, counter }: StateEntry): boolean {
+  /**
+   * An old version meets a dormant tombstone: that becomes active again, with the time of the deletion and a new place among our writes (Demers et al. 1987, §2.3). One step
+   * later, because it now has another writer, which decides between equal stamps.
+   */
+  #awaken({ key, writer: other, timeMs: atMs, counter: step }: StateEntry): boolean {
     if (this.#dormant.size === 0) return false;
     const id = latin1(key);
     const dormant = this.#dormant.get(id);
     if (dormant === undefined) return false;
     this.#dormant.delete(id);
-    if (compareStamps(dormant, { timeMs, counter }) <= 0) return false;
+    const order = compareStamps(dormant, { timeMs: atMs, counter: step });
+    if (order < 0 || (order === 0 && dormant.writer <= other)) return false;
+    const stamp = new HybridClock();
+    stamp.observe(dormant);
+    stamp.tick(0);
+    const { timeMs, counter } = stamp;
     const { writer, sequence } = this.nextWrite(SPACE.shared);
     this.stats.awakened++;
     this.#take(
-      { key, writer, sequence, timeMs: dormant.timeMs, counter: dormant.counter, kind: KIND.tombstone, value: EXPIRED },
+      { key, writer, sequence, timeMs, counter, kind: KIND.tombstone, value: EXPIRED },
       parseKey(key) as RecordKey,
       -1,
       true,

@@ -129,9 +129,12 @@ function encodeVersions(versions: readonly WriterVersion[]): Uint8Array {
 function encodeDormant(dormant: readonly (readonly [string, Dormant])[]): Uint8Array {
   const out = new MessageWriter();
   out.varint(dormant.length);
-  for (const [key, { timeMs, counter, keptMs }] of dormant) {
+  for (const [key, { writer, timeMs, counter, keptMs }] of dormant) {
     out.varint(key.length);
     out.bytes(Uint8Array.from(key, (character) => character.charCodeAt(0)));
+    const name = bytesOf(writer);
+    out.varint(name.length);
+    out.bytes(name);
     out.varint(timeMs);
     out.varint(counter);
     out.varint(keptMs);
@@ -141,9 +144,11 @@ function encodeDormant(dormant: readonly (readonly [string, Dormant])[]): Uint8A
 
 function decodeDormant(input: MessageReader): [string, Dormant][] {
   const dormant: [string, Dormant][] = [];
-  for (let left = input.count(4); left > 0 && input.refused === undefined; left--) {
+  for (let left = input.count(5); left > 0 && input.refused === undefined; left--) {
     const key = latin1(input.bytes(input.varint()));
-    dormant.push([key, { timeMs: input.varint(), counter: input.varint(), keptMs: input.varint() }]);
+    const writer = textOf(input.bytes(input.varint()));
+    const timeMs = input.varint();
+    dormant.push([key, { writer, timeMs, counter: input.varint(), keptMs: input.varint() }]);
   }
   return dormant;
 }

@@ -29,6 +29,8 @@ export interface StoreConflict {
 
 /** A tombstone that everybody has seen, kept aside. */
 export interface Dormant extends Stamp {
+  /** Who wrote it: decides against a value of the same moment. */
+  readonly writer: string;
   readonly keptMs: number;
 }
 

@@ -4,8 +4,8 @@ import { hasNativeClass } from '../../src/kernels/native.ts';
 import { runMapTrial } from '../../src/sim/index.ts';
 import { MapStore } from '../../src/state/map-store.ts';
 
-/** Seeds that found something while this was made: an expired value that let an older one through, a tombstone that only some retention sites kept. */
-const SEEDS = [20, 23, 415, 493];
+/** Seeds that found something while this was made: an expired value that let an older one through, a tombstone that only some retention sites kept, two writes at one moment. */
+const SEEDS = [20, 23, 268, 415, 493];
 
 describe('a replicated map', () => {
   it.each(SEEDS)('keeps its promises with seed %i', { timeout: 60_000 }, (seed) => {

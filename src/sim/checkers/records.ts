@@ -74,11 +74,9 @@ export class RecordChecker {
   }
 }
 
-/** The write itself, something newer, or a deletion at the same moment: one that awoke has another writer than it had. */
+/** The write itself, or something newer. */
 function isAsNew(held: StateEntry, newest: StateEntry): boolean {
-  if (held.writer === newest.writer && held.sequence === newest.sequence) return true;
-  const areDeletions = held.kind === KIND.tombstone && newest.kind === KIND.tombstone;
-  return supersedes(held, newest) || (areDeletions && compare(held, newest) === 0);
+  return (held.writer === newest.writer && held.sequence === newest.sequence) || supersedes(held, newest);
 }
 
 /** A key may be missing when its last version was a deletion, or has expired. Of writes that did not survive some may have been known. */
