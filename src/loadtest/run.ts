@@ -21,6 +21,8 @@ export interface LoadTestOptions {
   readonly start: 'acquainted' | 'join';
   readonly durationMs: number;
   readonly settleMs: number;
+  /** Default 30,000, as a Cluster's. */
+  readonly rejoinIntervalMs?: number;
   readonly seed: number;
   readonly signal: AbortSignal;
   readonly progress: (moment: Progress) => void;
@@ -264,7 +266,8 @@ class LoadFleet implements Stage {
     this.#waiting = shards;
     const bound = this.#ready();
     for (let index = 0; index < shards; index++) {
-      const input: ShardInput = { index, shards, nodes, profile, tuning, backend, udp, seed };
+      const rejoinIntervalMs = this.#options.rejoinIntervalMs ?? 30_000;
+      const input: ShardInput = { index, shards, nodes, profile, tuning, backend, udp, seed, rejoinIntervalMs };
       // Always from dist/, as the engine's thread (src/cluster/worker-link.ts).
       const worker = new Worker(new URL('../../dist/loadtest/worker.js', import.meta.url), {
         workerData: input,

@@ -5,6 +5,7 @@ import { type EngineKernels, EXT } from '../kernels/contract.ts';
 import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, PROFILES } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
+import { FailedMembers } from '../protocol/failed-members.ts';
 import type { GossipEvent, StreamRequest } from '../protocol/types.ts';
 import { EventHeap } from '../sim/event-heap.ts';
 import { nativeUdp } from '../transport/native.ts';
@@ -39,6 +40,8 @@ interface Node {
   socket: PacketSocket;
   /** Packets of this turn. */
   hasPackets: boolean;
+  /** Whom it looks for again. */
+  failed: FailedMembers;
   packetsBefore: number;
   bytesBefore: number;
 }
@@ -72,6 +75,7 @@ export class Shard {
   #cpuMs = cpuMs();
   #dropsBefore = 0;
   #pendingJoins: Node[] = [];
+  readonly #rejoiner: NodeJS.Timeout;
   #stopped = false;
 
   constructor(input: ShardInput) {
@@ -83,6 +87,7 @@ export class Shard {
       { streamsAcceptedMax: 4096 },
     );
     this.#delay.enable();
+    this.#rejoiner = setInterval(() => this.#rejoin(), REJOIN_LOOK_MS);
   }
 
   /** Binds; the port. */
@@ -130,6 +135,7 @@ export class Shard {
         wakeMs: Number.POSITIVE_INFINITY,
         socket: (this.#sockets.length === 1 ? this.#sockets[0] : this.#sockets[this.#nodes.length]) as PacketSocket,
         hasPackets: false,
+        failed: new FailedMembers(),
         packetsBefore: 0,
         bytesBefore: 0,
       };
@@ -138,7 +144,7 @@ export class Shard {
       engine.start(this.#now());
       this.#drain(node);
     }
-    this.#flush();
+    this.#turn();
   }
 
   #makeEngine(
@@ -196,7 +202,7 @@ export class Shard {
       others.map(({ kernels }) => kernels),
     );
     for (const node of this.#nodes) this.#drain(node);
-    this.#flush();
+    this.#turn();
   }
 
   /** Each joins through one of the seeds, so many at a time. */
@@ -209,7 +215,7 @@ export class Shard {
       const request = node.engine.join(this.#now(), [addressOf(seed, this.#ports)]);
       this.#joinDone.set(node, { request, next });
       this.#drain(node);
-      this.#flush();
+      this.#turn();
     };
     for (let i = 0; i < atOnce; i++) next();
   }
@@ -231,13 +237,19 @@ export class Shard {
       if (!node) continue;
       const { codec, stateCodec, sync, names, profiles } = node.kernels;
       const made = this.#makeEngine(index, 1 + seed, { codec, stateCodec, sync, names, profiles });
-      Object.assign(node, made, { isUp: true, wakeMs: Number.POSITIVE_INFINITY, packetsBefore: 0, bytesBefore: 0 });
+      Object.assign(node, made, {
+        isUp: true,
+        failed: new FailedMembers(),
+        wakeMs: Number.POSITIVE_INFINITY,
+        packetsBefore: 0,
+        bytesBefore: 0,
+      });
       node.engine.start(this.#now());
       const peers = Array.from({ length: 3 }, () => addressOf(this.#luck.below(this.#input.nodes), this.#ports));
       node.engine.join(this.#now(), peers);
       this.#drain(node);
     }
-    this.#flush();
+    this.#turn();
   }
 
   pause(indices: readonly number[], ms: number): void {
@@ -315,6 +327,7 @@ export class Shard {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#rejoiner);
     await Promise.all([this.#streams.close(), ...this.#sockets.map((socket) => socket.close())]);
   }
 
@@ -425,6 +438,20 @@ export class Shard {
     this.#arm();
   }
 
+  /** What a Cluster does (src/cluster/rejoiner.ts), each node about once in its interval. */
+  #rejoin(): void {
+    const now = this.#now();
+    const chance = REJOIN_LOOK_MS / this.#input.rejoinIntervalMs;
+    for (const node of this.#nodes) {
+      if (!node.isUp || node.pausedUntilMs > now || node.failed.size === 0 || this.#luck.unit() >= chance) continue;
+      const address = node.failed.pick(this.#luck, now);
+      if (address === undefined) continue;
+      node.engine.join(now, [address]);
+      this.#drain(node);
+    }
+    this.#turn();
+  }
+
   #release(node: Node, now: number): void {
     for (const { from, bytes } of node.held.splice(0)) node.engine.handlePacket(now, from, bytes);
     this.#drain(node);
@@ -432,6 +459,7 @@ export class Shard {
 
   #notice(node: Node, event: GossipEvent): void {
     const counts = this.#counts;
+    node.failed.notice(event, this.#now());
     switch (event.type) {
       case 'dead':
         this.#verdict(node, Number(event.member.name.slice(1)));
@@ -560,6 +588,8 @@ export class Shard {
   }
 }
 
+/** How often it is decided who looks for failed members again, ms. */
+const REJOIN_LOOK_MS = 500;
 /** Timers in one turn, at most. */
 const WAKES_PER_TURN = 64;
 

@@ -14,6 +14,8 @@ export interface ShardInput {
   readonly backend: BackendName | undefined;
   readonly udp: 'auto' | 'dgram' | 'batched';
   readonly seed: number;
+  /** How often a node tries to reach one of those that failed, as a Cluster does, ms. */
+  readonly rejoinIntervalMs: number;
 }
 
 /** A fault of the network, decided where a packet arrives. */

@@ -1,4 +1,4 @@
-import { textOf } from '../util/bytes.ts';
+import { bytesOf, textOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { compareStamps, HybridClock, type Stamp } from './clock.ts';
 import { type MapLimits, RECORD_KEY_BYTES_MAX } from './limits.ts';
@@ -247,6 +247,8 @@ export class MapStore implements ReconcileStore {
     }
     this.clock.observe(entry);
     this.#take(entry, key, slot, false);
+    // What we owned in an earlier life, and do not know of any more: it ended with that life.
+    if (entry.kind === KIND.value && this.#isOfEarlierLife(entry.writer)) this.remove(nowMs, entry.key.slice());
     return 'applied';
   }
 
@@ -395,7 +397,7 @@ export class MapStore implements ReconcileStore {
   }
 
   #slotsOfOwner(node: string): number[] {
-    const bytes = new TextEncoder().encode(node);
+    const bytes = bytesOf(node);
     const horizon = this.table.find(recordKey(SPACE.horizon, NO_PAYLOAD, bytes));
     return [...this.group(SPACE.own, bytes), ...(horizon < 0 ? [] : [horizon])];
   }
@@ -481,6 +483,20 @@ export class MapStore implements ReconcileStore {
     if (key === undefined || (slot >= 0 && !supersedes(entry, this.read(slot)))) return;
     this.clock.observe(entry);
     this.#take(copyEntry(entry), key, slot, false);
+  }
+
+  /** What a snapshot held of ours is ours again, in this life. */
+  adopt(nowMs: number): void {
+    for (const slot of [...this.group(SPACE.own, bytesOf(this.node))]) {
+      const held = this.read(slot);
+      if (held.kind !== KIND.value || !this.#isOfEarlierLife(held.writer)) continue;
+      const { payload, expiresMs } = decodeValue(held.value) as RecordValue;
+      this.#write(nowMs, held.key.slice(), slot, KIND.value, payload.slice(), expiresMs);
+    }
+  }
+
+  #isOfEarlierLife(writer: string): boolean {
+    return writer.endsWith('!') && writer !== this.#ownWriter && nodeOf(writer) === this.node;
   }
 
   #drop(slot: number): void {

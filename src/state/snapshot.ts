@@ -73,6 +73,7 @@ export function restoreSnapshot(store: MapStore, name: string, nowMs: number, by
     if (gc > 0) store.table.log.collect(writer, gc);
   }
   for (const [key, value] of dormant) store.keepDormant(key, value);
+  store.adopt(nowMs);
   return { records: entries.length, bytes: bytes.length };
 }
 

@@ -1,0 +1,88 @@
+// The load test on real sockets, small.
+import { describe, expect, it } from 'vitest';
+import { hasNativeClass } from '../../src/kernels/native.ts';
+import { addressOf, indexOf, ipOf } from '../../src/loadtest/addresses.ts';
+import { htmlReport } from '../../src/loadtest/html.ts';
+import {
+  checkMemory,
+  type LoadTestOptions,
+  type LoadTestReport,
+  runLoadTest,
+  scenarioOf,
+} from '../../src/loadtest/run.ts';
+
+const LIMIT = { timeout: 90_000 };
+
+function test(options: Partial<LoadTestOptions>): Promise<LoadTestReport> {
+  return runLoadTest({
+    nodes: 40,
+    shards: 2,
+    profile: 'fast',
+    tuning: {},
+    backend: undefined,
+    udp: 'auto',
+    scenario: scenarioOf('kill-10%'),
+    start: 'acquainted',
+    durationMs: 2000,
+    settleMs: 1000,
+    seed: 1,
+    signal: AbortSignal.timeout(60_000),
+    progress: () => undefined,
+    ...options,
+  });
+}
+
+describe('a load test', () => {
+  it.each(['dgram', 'batched'] as const)(
+    'counts every verdict about nodes that were killed, with %s sockets',
+    LIMIT,
+    async (udp) => {
+      if (udp === 'batched' && !hasNativeClass('UdpSocket')) return;
+      const report = await test({ udp });
+      expect(report).toMatchObject({ packets: udp, killed: 4, verdictsExpected: 4 * 36, verdicts: 4 * 36, accused: 0 });
+      expect(report.every?.max).toBeGreaterThanOrEqual(report.first?.max ?? 0);
+      expect(report.perNode.packets.mean).toBeGreaterThan(1);
+      expect(report.curve.at(-1)?.[1]).toBe(4 * 36);
+      const html = htmlReport(report, 'here & now.');
+      expect(html).toContain('here &#38; now.');
+      expect(html).not.toMatch(/NaN|undefined|https?:/);
+    },
+  );
+
+  it('joins through one seed until all see all', LIMIT, async () => {
+    const report = await test({
+      nodes: 24,
+      start: 'join',
+      scenario: scenarioOf('steady'),
+      durationMs: 1000,
+      backend: 'js',
+    });
+    expect(report.joinMs).toBeGreaterThan(0);
+    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([24, 24, 24]);
+    expect([report.verdictsExpected, report.accused]).toEqual([0, 0]);
+  });
+
+  it('heals a partition', LIMIT, async () => {
+    const report = await test({
+      nodes: 20,
+      scenario: scenarioOf('partition'),
+      durationMs: 3000,
+      rejoinIntervalMs: 1000,
+    });
+    expect(Math.min(...report.trace.map(([, least]) => least))).toBe(10);
+    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([20, 20, 20]);
+  });
+
+  it('says what does not exist, and what does not fit, before it starts', () => {
+    expect(() => scenarioOf('kill-2')).toThrow(/scenario: expected one of steady, kill-1,/);
+    expect(() => checkMemory(10_000_000)).toThrow(
+      /nodes: 10000000 take about \d+\.\d GiB, and \d+\.\d GiB are free here; about \d+ would fit/,
+    );
+  });
+
+  it('gives each node an address of its own', () => {
+    for (const index of [0, 1, 254, 255, 65_534, 65_535, 99_999]) expect(indexOf(ipOf(index))).toBe(index);
+    expect(indexOf(Uint8Array.of(127, 0, 0, 1))).toBe(-1);
+    expect(addressOf(3, [7000, 7001])).toEqual({ ip: ipOf(3), port: 7001 });
+  });
+});
