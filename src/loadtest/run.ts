@@ -368,8 +368,11 @@ class LoadFleet implements Stage {
     const total = (pick: (sample: Sample) => number): number => samples.reduce((sum, each) => sum + pick(each), 0);
     const most = (pick: (sample: Sample) => number): number => Math.max(...samples.map(pick));
     const histogram = new Float64Array(LATENCY_BUCKETS);
-    for (const { verdicts } of samples)
-      verdicts?.forEach((count, ms) => void (histogram[ms] = (histogram[ms] as number) + count));
+    for (const { verdicts } of samples) {
+      for (let ms = 0; verdicts && ms < LATENCY_BUCKETS; ms++) {
+        histogram[ms] = (histogram[ms] as number) + (verdicts[ms] as number);
+      }
+    }
     const firsts = new Map<number, number>();
     for (const sample of samples)
       for (const [node, ms] of sample.firsts)

@@ -191,7 +191,8 @@ export class Shard {
     }
     first.engine.handleStream(this.#now(), first.engine.config.address, message.subarray(0, at));
     // A large state is merged over several turns.
-    for (let i = 0; first.engine.memberCount < nodes && i < 100_000; i++) first.engine.handleTimeout(this.#now());
+    const limitMs = this.#now() + MERGE_MS_MAX;
+    while (first.engine.memberCount < nodes && this.#now() < limitMs) first.engine.handleTimeout(this.#now());
     if (first.engine.memberCount < nodes)
       throw new Error(`only ${first.engine.memberCount} of ${nodes} members were merged`);
     while (first.engine.pollEvent()) {
@@ -590,6 +591,8 @@ export class Shard {
 
 /** How often it is decided who looks for failed members again, ms. */
 const REJOIN_LOOK_MS = 500;
+/** How long merging all nodes may take, ms. */
+const MERGE_MS_MAX = 30_000;
 /** Timers in one turn, at most. */
 const WAKES_PER_TURN = 64;
 
