@@ -83,7 +83,7 @@ function plot(
   const ticks = [0, 0.25, 0.5, 0.75, 1];
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(`${yTitle} over ${xTitle}`)}">
 ${ticks.map((share) => `<line class="axis" x1="${LEFT}" x2="${WIDTH - 10}" y1="${y(share * yMax)}" y2="${y(share * yMax)}"/><text x="${LEFT - 8}" y="${y(share * yMax) + 4}" text-anchor="end">${count(share * yMax)}</text>`).join('')}
-${ticks.map((share) => `<text x="${x(share * xMax)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${xMax < 20 ? (share * xMax).toFixed(1) : count(share * xMax)}</text>`).join('')}
+${ticks.map((share) => `<text x="${x(share * xMax)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="${share === 1 ? 'end' : 'middle'}">${xMax < 20 ? (share * xMax).toFixed(1) : count(share * xMax)}</text>`).join('')}
 <text x="${LEFT}" y="14">${escapeHtml(yTitle)}</text><text x="${WIDTH - 10}" y="${HEIGHT - 4}" text-anchor="end">${escapeHtml(xTitle)}</text>
 ${path(b, 'b')}${path(a, 'a')}</svg>`;
 }
