@@ -23,23 +23,26 @@ import {
 
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
-/** A counter that all nodes add to: each has its own pair of sums, and the value is what all of them add up to (PN-counter). */
-export class Counter {
-  readonly #store: MapStore;
-  readonly #name: Uint8Array;
-  readonly #now: () => number;
-  readonly #assertOpen: () => void;
+/** What all of them need: their map's store, their name in it, a clock, and a check that the map is open. */
+class Part {
+  protected readonly store: MapStore;
+  protected readonly name: Uint8Array;
+  protected readonly now: () => number;
+  protected readonly assertOpen: () => void;
 
   constructor(store: MapStore, name: Uint8Array, now: () => number, assertOpen: () => void) {
-    this.#store = store;
-    this.#name = name;
-    this.#now = now;
-    this.#assertOpen = assertOpen;
+    this.store = store;
+    this.name = name;
+    this.now = now;
+    this.assertOpen = assertOpen;
   }
+}
 
+/** A counter that all nodes add to: each has its own pair of sums, and the value is what all of them add up to (PN-counter). */
+export class Counter extends Part {
   get value(): number {
     let value = 0;
-    for (const slot of this.#store.group(SPACE.counter, this.#name)) {
+    for (const slot of this.store.group(SPACE.counter, this.name)) {
       const { up, down } = this.#sums(slot);
       value += up - down;
     }
@@ -48,22 +51,22 @@ export class Counter {
 
   /** Adds a whole number, below 0 to take away. Throws ERR_ARGUMENT_INVALID, ERR_MAP_LIMIT. */
   add(amount = 1): void {
-    this.#assertOpen();
+    this.assertOpen();
     if (!Number.isSafeInteger(amount)) {
       throw new HearsayError('ERR_ARGUMENT_INVALID', `amount: expected a whole number, got ${String(amount)}`);
     }
-    const store = this.#store;
-    const key = recordKey(SPACE.counter, this.#name, bytesOf(store.nextWrite(SPACE.counter).writer));
+    const { store } = this;
+    const key = recordKey(SPACE.counter, this.name, bytesOf(store.nextWrite(SPACE.counter).writer));
     const slot = store.table.find(key);
     const { up, down } = slot < 0 ? { up: 0, down: 0 } : this.#sums(slot);
     const out = new MessageWriter(20);
     out.varint(Math.min(COUNT_MAX, up + Math.max(0, amount)));
     out.varint(Math.min(COUNT_MAX, down + Math.max(0, -amount)));
-    store.write(this.#now(), key, out.take());
+    store.write(this.now(), key, out.take());
   }
 
   #sums(slot: number): { readonly up: number; readonly down: number } {
-    const value = this.#store.valueAt(this.#now(), slot);
+    const value = this.store.valueAt(this.now(), slot);
     const input = new MessageReader(value?.payload ?? new Uint8Array(0));
     const up = input.varint();
     const down = input.varint();
@@ -72,35 +75,23 @@ export class Counter {
 }
 
 /** A set of byte strings in which an element that is added anew survives a deletion that did not know of it (OR-set: each adding has a tag of its own). */
-export class MapSet {
-  readonly #store: MapStore;
-  readonly #name: Uint8Array;
-  readonly #now: () => number;
-  readonly #assertOpen: () => void;
-
-  constructor(store: MapStore, name: Uint8Array, now: () => number, assertOpen: () => void) {
-    this.#store = store;
-    this.#name = name;
-    this.#now = now;
-    this.#assertOpen = assertOpen;
-  }
-
+export class MapSet extends Part {
   /** Adds an element (bytes, or text as UTF-8). Throws ERR_MAP_LIMIT. */
   add(element: Uint8Array | string): void {
-    this.#assertOpen();
+    this.assertOpen();
     const bytes = asBytes(element);
-    checkLength('element', bytes.length, this.#store.limits.keyBytes);
-    const { writer, sequence } = this.#store.nextWrite(SPACE.set);
+    checkLength('element', bytes.length, this.store.limits.keyBytes);
+    const { writer, sequence } = this.store.nextWrite(SPACE.set);
     const seen = this.#slotsOf(bytes);
-    const key = recordKey(SPACE.set, this.#name, elementKey(bytes, tagOf(writer, sequence)));
-    this.#store.write(this.#now(), key, new Uint8Array(0));
+    const key = recordKey(SPACE.set, this.name, elementKey(bytes, tagOf(writer, sequence)));
+    this.store.write(this.now(), key, new Uint8Array(0));
     // One tag is enough: those that were seen go. Behind the write, so that no reader finds the element missing.
     this.#end(seen);
   }
 
   /** Deletes an element as far as it is known here; false when it is not there. */
   delete(element: Uint8Array | string): boolean {
-    this.#assertOpen();
+    this.assertOpen();
     const seen = this.#slotsOf(asBytes(element));
     this.#end(seen);
     return seen.length > 0;
@@ -113,7 +104,7 @@ export class MapSet {
   /** All elements, as copies. */
   values(): Uint8Array[] {
     const found = new Map<string, Uint8Array>();
-    for (const slot of this.#store.group(SPACE.set, this.#name)) {
+    for (const slot of this.store.group(SPACE.set, this.name)) {
       const element = this.#elementAt(slot);
       if (element) found.set(latin1(element), element.slice());
     }
@@ -135,21 +126,21 @@ export class MapSet {
   }
 
   #elementAt(slot: number): Uint8Array | undefined {
-    if (this.#store.valueAt(this.#now(), slot) === undefined) return undefined;
-    return parseElement((parseKey(this.#store.table.read(slot).key) as RecordKey).rest)?.element;
+    if (this.store.valueAt(this.now(), slot) === undefined) return undefined;
+    return parseElement((parseKey(this.store.table.read(slot).key) as RecordKey).rest)?.element;
   }
 
   #slotsOf(element: Uint8Array): number[] {
     const wanted = latin1(element);
-    return [...this.#store.group(SPACE.set, this.#name)].filter((slot) => {
+    return [...this.store.group(SPACE.set, this.name)].filter((slot) => {
       const found = this.#elementAt(slot);
       return found !== undefined && found.length === element.length && latin1(found) === wanted;
     });
   }
 
   #end(slots: readonly number[]): void {
-    const keys = slots.map((slot) => this.#store.table.read(slot).key.slice());
-    for (const key of keys) this.#store.remove(this.#now(), key);
+    const keys = slots.map((slot) => this.store.table.read(slot).key.slice());
+    for (const key of keys) this.store.remove(this.now(), key);
   }
 }
 
@@ -157,22 +148,10 @@ export class MapSet {
  * A register that shows what was written by writers who did not know of each other side by side. Each value carries its dot and, as a version vector, what its writer
  * had seen (dotted version vectors, Preguiça et al. 2010): a value is gone once another one's vector covers its dot.
  */
-export class MultiRegister {
-  readonly #store: MapStore;
-  readonly #name: Uint8Array;
-  readonly #now: () => number;
-  readonly #assertOpen: () => void;
-
-  constructor(store: MapStore, name: Uint8Array, now: () => number, assertOpen: () => void) {
-    this.#store = store;
-    this.#name = name;
-    this.#now = now;
-    this.#assertOpen = assertOpen;
-  }
-
+export class MultiRegister extends Part {
   /** Writes a value in place of all that are seen here. Throws ERR_MAP_LIMIT. */
   set(value: Uint8Array | string): void {
-    this.#assertOpen();
+    this.assertOpen();
     const siblings = this.#siblings();
     const context = new Map<string, number>();
     const note = (writer: string, sequence: number): void =>
@@ -181,10 +160,10 @@ export class MultiRegister {
       note(dot.writer, dot.sequence);
       for (const [writer, sequence] of vector) note(writer, sequence);
     }
-    const { writer, sequence } = this.#store.nextWrite(SPACE.register);
+    const { writer, sequence } = this.store.nextWrite(SPACE.register);
     const bytes = asBytes(value);
-    const key = recordKey(SPACE.register, this.#name, tagOf(writer, sequence));
-    this.#store.write(this.#now(), key, encodeSibling(context, bytes));
+    const key = recordKey(SPACE.register, this.name, tagOf(writer, sequence));
+    this.store.write(this.now(), key, encodeSibling(context, bytes));
     this.#end(siblings);
   }
 
@@ -200,7 +179,7 @@ export class MultiRegister {
 
   /** Deletes all values that are seen here; false when there is none. */
   delete(): boolean {
-    this.#assertOpen();
+    this.assertOpen();
     const siblings = this.#siblings();
     this.#end(siblings);
     return siblings.length > 0;
@@ -218,11 +197,11 @@ export class MultiRegister {
 
   #siblings(): Sibling[] {
     const found: Sibling[] = [];
-    for (const slot of this.#store.group(SPACE.register, this.#name)) {
-      const payload = this.#store.valueAt(this.#now(), slot)?.payload;
+    for (const slot of this.store.group(SPACE.register, this.name)) {
+      const payload = this.store.valueAt(this.now(), slot)?.payload;
       const sibling = payload && decodeSibling(payload);
       if (!sibling) continue;
-      const { rest } = parseKey(this.#store.table.read(slot).key) as RecordKey;
+      const { rest } = parseKey(this.store.table.read(slot).key) as RecordKey;
       found.push({ ...sibling, slot, dot: dotOf(rest) });
     }
     return found.sort((a, b) =>
@@ -231,8 +210,8 @@ export class MultiRegister {
   }
 
   #end(siblings: readonly Sibling[]): void {
-    const keys = siblings.map(({ slot }) => this.#store.table.read(slot).key.slice());
-    for (const key of keys) this.#store.remove(this.#now(), key);
+    const keys = siblings.map(({ slot }) => this.store.table.read(slot).key.slice());
+    for (const key of keys) this.store.remove(this.now(), key);
   }
 }
 
