@@ -121,7 +121,7 @@ export class MapSet extends Part {
   }
 
   /** The element in a record's key. */
-  static elementOf(rest: Uint8Array): Uint8Array | undefined {
+  static elementIn(rest: Uint8Array): Uint8Array | undefined {
     return parseElement(rest)?.element;
   }
 
@@ -186,7 +186,7 @@ export class MultiRegister extends Part {
   }
 
   /** The value in a payload. */
-  static valueOf(payload: Uint8Array): Uint8Array | undefined {
+  static valueIn(payload: Uint8Array): Uint8Array | undefined {
     return decodeSibling(payload)?.value;
   }
 

@@ -345,7 +345,7 @@ const SPACE_NAMES: Record<number, MapChange['space']> = {
 
 function toMapChange({ space, group, rest, type, payload, previous, node, isLocal }: StoreChange): MapChange {
   const isKeyed = space === SPACE.shared || space === SPACE.own;
-  const element = space === SPACE.set ? MapSet.elementOf(rest) : undefined;
+  const element = space === SPACE.set ? MapSet.elementIn(rest) : undefined;
   return {
     type,
     space: SPACE_NAMES[space] as MapChange['space'],
@@ -355,13 +355,13 @@ function toMapChange({ space, group, rest, type, payload, previous, node, isLoca
       element && type === 'set'
         ? element
         : payload && space === SPACE.register
-          ? MultiRegister.valueOf(payload)
+          ? MultiRegister.valueIn(payload)
           : payload,
     previous:
       element && type !== 'set'
         ? element
         : previous && space === SPACE.register
-          ? MultiRegister.valueOf(previous)
+          ? MultiRegister.valueIn(previous)
           : previous,
     node,
     isLocal,
