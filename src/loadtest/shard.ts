@@ -6,12 +6,10 @@ import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, PROFILES } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import { FailedMembers } from '../protocol/failed-members.ts';
-import type { GossipEvent, StreamRequest } from '../protocol/types.ts';
+import type { GossipEvent } from '../protocol/types.ts';
 import { EventHeap } from '../sim/event-heap.ts';
 import { nativeUdp } from '../transport/native.ts';
 import type { PacketHandlers, PacketSocket } from '../transport/packet-socket.ts';
-import { TcpEndpoint } from '../transport/tcp.ts';
-import type { StreamConnection } from '../transport/transport.ts';
 import { BatchedSocket } from '../transport/udp-batched.ts';
 import { DgramSocket } from '../transport/udp-dgram.ts';
 import type { Address } from '../util/address.ts';
@@ -19,32 +17,14 @@ import { bytesOf } from '../util/bytes.ts';
 import { Prng } from '../util/prng.ts';
 import { encodeNodeState, encodePushPullHeader } from '../wire/messages.ts';
 import { addressOf, indexOf, ipOf, nameOf } from './addresses.ts';
+import type { LoadNode } from './load-node.ts';
+import { ShardStreams } from './streams.ts';
 import { type Fault, LATENCY_BUCKETS, type Sample, type ShardInput } from './types.ts';
 
 /** Bytes of one node state in the introduction. */
 const STATE_BYTES = 160;
 /** Packets that wait for a paused node; the buffer of a socket holds about as many. */
 const PAUSED_PACKETS_MAX = 256;
-
-interface Node {
-  readonly index: number;
-  readonly ip: Uint8Array;
-  engine: GossipEngine;
-  kernels: EngineKernels;
-  isUp: boolean;
-  pausedUntilMs: number;
-  /** What arrived while it was paused. */
-  held: { readonly from: Address; readonly bytes: Uint8Array }[];
-  /** When its next timer was set for, ms of this shard's clock. */
-  wakeMs: number;
-  socket: PacketSocket;
-  /** Packets of this turn. */
-  hasPackets: boolean;
-  /** Whom it looks for again. */
-  failed: FailedMembers;
-  packetsBefore: number;
-  bytesBefore: number;
-}
 
 /**
  * Some of the nodes of a load test, on one thread: the engine of production for each, one clock, and one UDP socket for all of them, bound to the wildcard address, which tells by the
@@ -53,20 +33,20 @@ interface Node {
 export class Shard {
   readonly #input: ShardInput;
   readonly #backend: Backend;
-  readonly #nodes: Node[] = [];
+  readonly #nodes: LoadNode[] = [];
   /** By index among all nodes. */
-  readonly #byIndex = new Map<number, Node>();
-  readonly #heap = new EventHeap<Node>();
+  readonly #byIndex = new Map<number, LoadNode>();
+  readonly #heap = new EventHeap<LoadNode>();
   readonly #startedMs = performance.now();
   readonly #originMs = performance.timeOrigin + this.#startedMs;
   readonly #luck: Prng;
-  readonly #streams: TcpEndpoint;
+  readonly #streams: ShardStreams;
   readonly #delay = monitorEventLoopDelay({ resolution: 5 });
   #sockets: PacketSocket[] = [];
   #ports: readonly number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
-  #touched: Node[] = [];
+  #touched: LoadNode[] = [];
   #fault: Fault | undefined;
   #faulty = new Set<number>();
   /** When each was killed, ms of the common clock. */
@@ -74,7 +54,7 @@ export class Shard {
   #counts = newCounts();
   #cpuMs = cpuMs();
   #dropsBefore = 0;
-  #pendingJoins: Node[] = [];
+  #pendingJoins: LoadNode[] = [];
   readonly #rejoiner: NodeJS.Timeout;
   #stopped = false;
 
@@ -82,25 +62,29 @@ export class Shard {
     this.#input = input;
     this.#backend = chooseBackend(input.backend);
     this.#luck = new Prng(input.seed ^ (input.index * 7919));
-    this.#streams = new TcpEndpoint(
-      { stream: (connection) => this.#accept(connection), error: () => undefined },
-      { streamsAcceptedMax: 4096 },
-    );
+    this.#streams = new ShardStreams({
+      now: () => this.#now(),
+      drain: (node) => this.#drain(node),
+      turn: () => this.#turn(),
+      isStopped: () => this.#stopped,
+      nodeAt: (index) => this.#byIndex.get(index),
+      isLost: (from, to) => this.#isLost(from, to),
+    });
     this.#delay.enable();
     this.#rejoiner = setInterval(() => this.#rejoin(), REJOIN_LOOK_MS);
   }
 
   /** Binds; the port. */
   async bind(): Promise<{ readonly port: number; readonly packets: 'dgram' | 'batched' }> {
-    const any = { ip: new Uint8Array(4), port: 0 };
+    const wildcard = { ip: new Uint8Array(4), port: 0 };
     const native = this.#input.udp === 'dgram' ? undefined : nativeUdp();
     for (;;) {
-      const { port } = await this.#streams.listen(any);
+      const { port } = await this.#streams.listen(wildcard);
       if (native === undefined) {
         await this.#bindEach(port);
         return { port, packets: 'dgram' };
       }
-      const socket = new BatchedSocket({ ip: any.ip, port }, this.#handlers(undefined), native);
+      const socket = new BatchedSocket({ ip: wildcard.ip, port }, this.#handlers(undefined), native);
       await socket.open();
       this.#sockets = [socket];
       return { port, packets: 'batched' };
@@ -124,7 +108,7 @@ export class Shard {
       const { engine, kernels } = this.#makeEngine(index, 0, shared);
       const { codec, stateCodec, sync, names, profiles } = kernels;
       shared = { codec, stateCodec, sync, names, profiles };
-      const node: Node = {
+      const node: LoadNode = {
         index,
         ip: ipOf(index),
         engine,
@@ -221,7 +205,7 @@ export class Shard {
     for (let i = 0; i < atOnce; i++) next();
   }
 
-  readonly #joinDone = new Map<Node, { readonly request: number; readonly next: () => void }>();
+  readonly #joinDone = new Map<LoadNode, { readonly request: number; readonly next: () => void }>();
 
   kill(indices: readonly number[], atMs: number): void {
     for (const index of indices) {
@@ -377,7 +361,7 @@ export class Shard {
   }
 
   /** Does what an engine wants done; packets leave with #flush(). */
-  #drain(node: Node): void {
+  #drain(node: LoadNode): void {
     const { engine, socket, ip } = node;
     for (let transmit = engine.pollTransmit(); transmit; transmit = engine.pollTransmit()) {
       socket.send(transmit.to, transmit.bytes, ip);
@@ -386,7 +370,8 @@ export class Shard {
       node.hasPackets = true;
       this.#touched.push(node);
     }
-    for (let request = engine.pollStream(); request; request = engine.pollStream()) void this.#exchange(node, request);
+    for (let request = engine.pollStream(); request; request = engine.pollStream())
+      void this.#streams.exchange(node, request);
     for (let event = engine.pollEvent(); event; event = engine.pollEvent()) this.#notice(node, event);
     const dueMs = engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
     if (dueMs < node.wakeMs || node.wakeMs < this.#now()) {
@@ -420,7 +405,7 @@ export class Shard {
     const now = this.#now();
     for (let left = WAKES_PER_TURN; left > 0 && (this.#heap.nextMs ?? Number.POSITIVE_INFINITY) <= now; left--) {
       const dueMs = this.#heap.nextMs as number;
-      const node = this.#heap.pop() as Node;
+      const node = this.#heap.pop() as LoadNode;
       if (!node.isUp) continue;
       if (node.pausedUntilMs > now) {
         this.#heap.push(node.pausedUntilMs, node);
@@ -453,12 +438,12 @@ export class Shard {
     this.#turn();
   }
 
-  #release(node: Node, now: number): void {
+  #release(node: LoadNode, now: number): void {
     for (const { from, bytes } of node.held.splice(0)) node.engine.handlePacket(now, from, bytes);
     this.#drain(node);
   }
 
-  #notice(node: Node, event: GossipEvent): void {
+  #notice(node: LoadNode, event: GossipEvent): void {
     const counts = this.#counts;
     node.failed.notice(event, this.#now());
     switch (event.type) {
@@ -484,7 +469,7 @@ export class Shard {
     }
   }
 
-  #verdict(node: Node, about: number): void {
+  #verdict(node: LoadNode, about: number): void {
     const counts = this.#counts;
     const killedAtMs = this.#killedAtMs.get(about);
     if (killedAtMs === undefined) {
@@ -499,93 +484,6 @@ export class Shard {
     counts.verdicts[bucket] = (counts.verdicts[bucket] as number) + 1;
     counts.verdictCount++;
     if (!counts.firsts.has(about)) counts.firsts.set(about, ms);
-  }
-
-  /** A stream of ours: one message, an answer perhaps, as src/cluster/host.ts does it. */
-  async #exchange(node: Node, request: StreamRequest): Promise<void> {
-    const { engine } = node;
-    const fail = (problem: string): void => {
-      if (this.#stopped) return;
-      engine.handleStreamFailure(this.#now(), request.id, problem);
-      this.#drain(node);
-      this.#turn();
-    };
-    let connection: StreamConnection;
-    try {
-      connection = await this.#streams.connect(request.to, Math.max(1, request.deadlineMs - this.#now()), node.ip);
-    } catch (error) {
-      fail((error as Error).message);
-      return;
-    }
-    let reader = engine.streamReader(false);
-    let isOver = false;
-    const finish = (message: Uint8Array | undefined, problem: string): void => {
-      if (isOver) return;
-      if (message === undefined) {
-        isOver = true;
-        connection.destroy();
-        fail(problem);
-        return;
-      }
-      const { bytes, more } = engine.handleStreamReply(this.#now(), request.id, message);
-      if (bytes.length > 0) connection.write(bytes);
-      this.#drain(node);
-      this.#turn();
-      if (more) {
-        reader = engine.streamReader(false);
-        return;
-      }
-      isOver = true;
-      connection.end();
-    };
-    connection.onData((chunk) => {
-      if (isOver) return;
-      const result = reader.push(chunk);
-      if (result === 'more') return;
-      if (result.kind === 'message') finish(result.message.slice(), '');
-      else finish(undefined, result.text);
-    });
-    connection.onEnd((error) => {
-      if (error) finish(undefined, error.message);
-      else if (request.expectsReply) finish(undefined, 'closed before it answered');
-      else finish(new Uint8Array(0), '');
-    });
-    connection.write(request.bytes);
-    if (!request.expectsReply) connection.end();
-  }
-
-  #accept(connection: StreamConnection): void {
-    const index = connection.localIp ? indexOf(connection.localIp) : -1;
-    const node = this.#byIndex.get(index);
-    if (!node?.isUp || node.pausedUntilMs > this.#now() || this.#isLost(indexOf(connection.remote.ip), index)) {
-      connection.destroy();
-      return;
-    }
-    const { engine } = node;
-    let reader = engine.streamReader(true);
-    let isOver = false;
-    connection.onData((chunk) => {
-      if (isOver || this.#stopped) return;
-      const result = reader.push(chunk);
-      if (result === 'more') return;
-      if (result.kind !== 'message') {
-        isOver = true;
-        connection.destroy();
-        return;
-      }
-      const { bytes, more } = engine.handleStream(this.#now(), connection.remote, result.message.slice());
-      if (bytes.length > 0) connection.write(bytes);
-      if (more) reader = engine.streamReader(true);
-      else {
-        isOver = true;
-        connection.end();
-      }
-      this.#drain(node);
-      this.#turn();
-    });
-    connection.onEnd(() => {
-      if (!isOver) connection.destroy();
-    });
   }
 }
 
@@ -617,7 +515,7 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
-function stateOf({ engine }: Node): { readonly vsn: Uint8Array; readonly ext: number } {
+function stateOf({ engine }: LoadNode): { readonly vsn: Uint8Array; readonly ext: number } {
   const { self, config } = engine;
   const fast = config.ringIntervalMs > 0 ? EXT.fast : 0;
   const sync = config.deltaSync ? EXT.deltaSync : 0;
