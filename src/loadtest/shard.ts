@@ -14,6 +14,7 @@ import { BatchedSocket } from '../transport/udp-batched.ts';
 import { DgramSocket } from '../transport/udp-dgram.ts';
 import type { Address } from '../util/address.ts';
 import { bytesOf } from '../util/bytes.ts';
+import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
 import { encodeNodeState, encodePushPullHeader } from '../wire/messages.ts';
 import { addressOf, indexOf, ipOf, nameOf } from './addresses.ts';
@@ -78,6 +79,12 @@ export class Shard {
   async bind(): Promise<{ readonly port: number; readonly packets: 'dgram' | 'batched' }> {
     const wildcard = { ip: new Uint8Array(4), port: 0 };
     const native = this.#input.udp === 'dgram' ? undefined : nativeUdp();
+    if (this.#input.udp === 'batched' && native === undefined) {
+      throw new HearsayError(
+        'ERR_BACKEND_UNAVAILABLE',
+        "udp: 'batched' needs the addon, Linux, and a HEARSAY_BACKEND other than js; use 'auto' or 'dgram'",
+      );
+    }
     for (;;) {
       const { port } = await this.#streams.listen(wildcard);
       if (native === undefined) {
