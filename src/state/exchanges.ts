@@ -1,5 +1,12 @@
 import { MessageReader, MessageWriter } from './reconcile/codec.ts';
-import type { Conversation, ConversationStats, ReconcileStore, Strategy } from './reconcile/port.ts';
+import type { FlowControl } from './reconcile/flow-control.ts';
+import {
+  type Conversation,
+  type ConversationStats,
+  type ReconcileStore,
+  type Strategy,
+  WINDOW_MAX,
+} from './reconcile/port.ts';
 import { STRATEGIES } from './reconcile/strategies.ts';
 
 /** Conversations that others opened with one map at a time; more are told to come again. */
@@ -58,6 +65,7 @@ interface Talk {
 
 export interface ExchangeOptions {
   readonly store: ReconcileStore;
+  readonly flow: FlowControl;
   /** Bytes of a message that goes as a packet. */
   readonly packetBytes: number;
   /** Hands a message to the network. `ticket` ≠ 0: sent() is wanted, because more waits. */
@@ -100,7 +108,8 @@ export class Exchanges {
     report?: (report: ExchangeReport) => void,
   ): void {
     const store = mode === 'push' ? deaf(this.#options.store) : this.#options.store;
-    const talk = this.#open(nowMs, peer, salt, true, strategy, strategy.converse(store, { salt }), report);
+    const { flow } = this.#options;
+    const talk = this.#open(nowMs, peer, salt, true, strategy, strategy.converse(store, { salt, flow }), report);
     this.#reply(nowMs, talk, talk.conversation.begin(nowMs), mode === 'pull');
   }
 
@@ -125,8 +134,8 @@ export class Exchanges {
     talk.areTheyDone = (flags & FLAG.last) !== 0;
     talk.touchedMs = nowMs;
     while (input.left > 0 && input.refused === undefined) talk.inbox.push(input.bytes(input.varint()));
-    if (input.refused !== undefined) {
-      this.#end(nowMs, talk, input.refused);
+    if (input.refused !== undefined || talk.inbox.length > WINDOW_MAX) {
+      this.#end(nowMs, talk, input.refused ?? 'more messages than may wait');
       return;
     }
     this.#ready.push(talk);
@@ -188,7 +197,15 @@ export class Exchanges {
       return undefined;
     }
     const store = flags & FLAG.isOneWay ? deaf(this.#options.store) : this.#options.store;
-    return this.#open(nowMs, peer, id, false, strategy, strategy.converse(store, { salt: id }), undefined);
+    return this.#open(
+      nowMs,
+      peer,
+      id,
+      false,
+      strategy,
+      strategy.converse(store, { salt: id, flow: this.#options.flow }),
+      undefined,
+    );
   }
 
   #open(

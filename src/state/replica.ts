@@ -3,6 +3,7 @@ import { Certificates } from './certificates.ts';
 import { type ExchangeMode, type ExchangeReport, Exchanges } from './exchanges.ts';
 import type { MapStore } from './map-store.ts';
 import { MessageReader, MessageWriter } from './reconcile/codec.ts';
+import { FlowControl } from './reconcile/flow-control.ts';
 import { choosePartner } from './reconcile/partners.ts';
 import type { StateEntry, Strategy } from './reconcile/port.ts';
 import { CHECKSUM_FIRST, RANGE } from './reconcile/strategies.ts';
@@ -14,8 +15,9 @@ const BODY = { rumors: 1, want: 2, exchange: 3, unknown: 4 } as const;
 
 /** Packets of rumors for one member in one tick, at most. */
 const PACKETS_MAX = 16;
-/** Bytes of records that are sent for one request by name, about. */
+/** Bytes of records that are sent for one request by name, about, and for all of one tick. */
 const WANTED_BYTES_MAX = 1 << 20;
+const GIVEN_BYTES_MAX = 8 << 20;
 /** How long a member that said it has no such map is left alone, ms. */
 const UNKNOWN_MS = 60_000;
 /** After an exchange that found something: the next one soon, because there may be more news about. */
@@ -23,6 +25,8 @@ const SOON_MS = 1000;
 /** Times that a record is told: SWIM's λ log n with memberlist's 4; in a small cluster to everybody, up to this number. */
 const RETRANSMIT_MULT = 4;
 const TOLD_ALL_MAX = 8;
+/** What one exchange carries in a row: 128 messages of 128 records. */
+const FLOW_MAX = 16_384;
 /** How long a record that was asked for is not asked for again, ms; and such records, at most. */
 const ASKED_MS = 2000;
 const ASKED_MAX = 4096;
@@ -89,6 +93,8 @@ export class Replica {
   /** The last exchange that this node opened. */
   lastReport: ExchangeReport | undefined;
   readonly rumors: Rumors;
+  /** How many writes between two exchanges the others can keep up with, as far as Scuttlebutt's exchanges tell. Nobody is held to it. */
+  readonly flow = new FlowControl(FLOW_MAX);
   readonly #options: ReplicaOptions;
   readonly #prng: Prng;
   readonly #send: Send;
@@ -109,6 +115,9 @@ export class Replica {
   #exchangeAtMs: number;
   #certificatesAtMs: number;
   #wantsFull = false;
+  #writtenBefore = 0;
+  /** Bytes sent by name since the last tick. */
+  #given = 0;
 
   constructor(nowMs: number, store: MapStore, options: ReplicaOptions, prng: Prng, send: Send) {
     this.store = store;
@@ -127,6 +136,7 @@ export class Replica {
     this.rumors = new Rumors(store);
     this.#exchanges = new Exchanges({
       store,
+      flow: this.flow,
       packetBytes: options.packetBytes,
       send: (to, body, isReliable, ticket) => this.#say(to, BODY.exchange, body, isReliable, ticket),
       finished: (report) => this.#finished(report),
@@ -226,6 +236,7 @@ export class Replica {
     this.#exchanges.tick(nowMs, (peer) => this.#liveSet.has(peer));
     if (nowMs >= this.#gossipAtMs) {
       this.#gossipAtMs = nowMs + gossipMs;
+      this.#given = 0;
       this.#gossip();
     }
     if (nowMs >= this.#certificatesAtMs) {
@@ -248,6 +259,8 @@ export class Replica {
     const chosen =
       strategy ?? (this.#wantsFull && this.#options.strategy !== CHECKSUM_FIRST ? RANGE : this.#options.strategy);
     this.#wantsFull = false;
+    this.flow.desired = this.store.stats.written - this.#writtenBefore;
+    this.#writtenBefore = this.store.stats.written;
     this.stats.exchanges++;
     this.#exchanges.begin(nowMs, peer, chosen, this.#options.mode, this.#prng.next(), report);
   }
@@ -351,9 +364,11 @@ export class Replica {
     let bytes = 0;
     for (const { writer, sequence } of names) {
       const slot = this.store.table.log.slotOf(writer, sequence);
-      if (slot < 0 || bytes > WANTED_BYTES_MAX) continue;
+      // Whoever asks without end gets no more than this per tick, and finds the rest by comparing.
+      if (slot < 0 || bytes > WANTED_BYTES_MAX || this.#given > GIVEN_BYTES_MAX) continue;
       const entry = copyEntry(this.store.read(slot));
       bytes += entry.value.length;
+      this.#given += entry.value.length;
       entries.push(entry);
     }
     if (entries.length > 0) this.#say(from, BODY.rumors, writeEntries(entries), true, 0);

@@ -57,6 +57,9 @@ export interface MapStats extends StoreStats, ReplicaStats {
   /** Fresh records that wait to be told. */
   readonly rumorsWaiting: number;
   readonly rumorsDropped: number;
+  /** Writes between two exchanges that the others can keep up with, by Scuttlebutt's flow control; and what this node made between its last two. Writing more works, and takes longer to arrive. */
+  readonly writesAllowed: number;
+  readonly writesWanted: number;
 }
 
 /** Keys and values of one owner. */
@@ -243,6 +246,8 @@ export class ReplicatedMap {
       bytes: this.#store.table.bytes,
       rumorsWaiting: this.#replica.rumors.waiting,
       rumorsDropped: this.#replica.rumors.dropped,
+      writesAllowed: this.#replica.flow.allowed,
+      writesWanted: this.#replica.flow.desired,
     };
   }
 

@@ -1,3 +1,5 @@
+import type { FlowControl } from './flow-control.ts';
+
 /**
  * The port between a replicated store and the strategies that reconcile two of them. Everything here is sans-I/O: a conversation is fed
  * messages and hands back messages; who carries them (datagrams, a stream, a simulator) is the caller's business.
@@ -199,6 +201,8 @@ export interface ConversationOptions {
   readonly budgetBytes?: number;
   /** Messages in a row without waiting for an answer, at most. Default 128, a megabyte or less; 1 where messages travel as datagrams. At most WINDOW_MAX. */
   readonly window?: number;
+  /** Scuttlebutt's flow control, the same for all conversations of a store; other strategies do without. */
+  readonly flow?: FlowControl;
   /** Different for each conversation, u32: a collision of short fingerprints in one is none in the next. */
   readonly salt: number;
 }

@@ -53,7 +53,6 @@ interface Pending {
 
 export interface ScuttlebuttOptions extends ConversationOptions {
   readonly id: number;
-  readonly flow?: FlowControl;
 }
 
 /**
