@@ -24,6 +24,7 @@ const LABELS = {
   cluster: 'Cluster, its thread, shared members',
   protocol: 'SWIM, Lifeguard: no clock, no sockets',
   state: 'replicated state and its reconciliation',
+  loadtest: 'real nodes by the thousand',
   sim: 'virtual time, network, checkers',
   wire: "memberlist's formats",
   kernels: 'arenas; twins in TypeScript',
