@@ -53,7 +53,6 @@ export class Shard {
   /** When each was killed, ms of the common clock. */
   readonly #killedAtMs = new Map<number, number>();
   #counts = newCounts();
-  #cpuMs = cpuMs();
   #dropsBefore = 0;
   #pendingJoins: LoadNode[] = [];
   readonly #rejoiner: NodeJS.Timeout;
@@ -85,17 +84,15 @@ export class Shard {
         "udp: 'batched' needs the addon, Linux, and a HEARSAY_BACKEND other than js; use 'auto' or 'dgram'",
       );
     }
-    for (;;) {
-      const { port } = await this.#streams.listen(wildcard);
-      if (native === undefined) {
-        await this.#bindEach(port);
-        return { port, packets: 'dgram' };
-      }
-      const socket = new BatchedSocket({ ip: wildcard.ip, port }, this.#handlers(undefined), native);
-      await socket.open();
-      this.#sockets = [socket];
-      return { port, packets: 'batched' };
+    const { port } = await this.#streams.listen(wildcard);
+    if (native === undefined) {
+      await this.#bindEach(port);
+      return { port, packets: 'dgram' };
     }
+    const socket = new BatchedSocket({ ip: wildcard.ip, port }, this.#handlers(undefined), native);
+    await socket.open();
+    this.#sockets = [socket];
+    return { port, packets: 'batched' };
   }
 
   async #bindEach(port: number): Promise<void> {
@@ -259,11 +256,10 @@ export class Shard {
     this.#faulty = new Set(fault?.kind === 'some' ? fault.nodes : []);
   }
 
-  /** Whose verdicts do not count: those that cannot hear. */
+  /** Counts from now on. */
   reset(): void {
     this.#counts = newCounts();
     this.#delay.reset();
-    this.#cpuMs = cpuMs();
     this.#dropsBefore = this.#kernelDrops();
     for (const node of this.#nodes) {
       node.packetsBefore = node.engine.stats.packetsSent;
@@ -302,17 +298,13 @@ export class Shard {
       accused: [...counts.accused],
       suspicions: counts.suspicions,
       refutations: counts.refutations,
-      joins: counts.joins,
       packetsSent,
       bytesSent,
-      packetsReceived: this.#sockets.reduce((sum, { stats }) => sum + stats.packetsReceived, 0),
-      bytesReceived: this.#sockets.reduce((sum, { stats }) => sum + stats.bytesReceived, 0),
       kernelDrops: this.#kernelDrops() - this.#dropsBefore,
       sendDrops: this.#sockets.reduce((sum, { stats }) => sum + stats.packetsDropped, 0),
       perNode: isFull ? per : undefined,
       loopDelay: { p50: ms(this.#delay.percentile(50)), p99: ms(this.#delay.percentile(99)), max: ms(this.#delay.max) },
       lateness: { mean: counts.lateSum / Math.max(1, counts.lateCount), max: counts.lateMax },
-      cpuMs: cpuMs() - this.#cpuMs,
     };
   }
 
@@ -467,8 +459,7 @@ export class Shard {
         const join = this.#joinDone.get(node);
         if (join?.request !== event.request) break;
         this.#joinDone.delete(node);
-        if (event.ok) counts.joins++;
-        else this.#pendingJoins.push(node);
+        if (!event.ok) this.#pendingJoins.push(node);
         setImmediate(join.next);
         break;
       }
@@ -510,16 +501,10 @@ function newCounts() {
     accused: new Set<number>(),
     suspicions: 0,
     refutations: 0,
-    joins: 0,
     lateSum: 0,
     lateCount: 0,
     lateMax: 0,
   };
-}
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
 }
 
 function stateOf({ engine }: LoadNode): { readonly vsn: Uint8Array; readonly ext: number } {

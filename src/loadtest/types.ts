@@ -66,11 +66,8 @@ export interface Sample {
   readonly accused: readonly number[];
   readonly suspicions: number;
   readonly refutations: number;
-  readonly joins: number;
   readonly packetsSent: number;
   readonly bytesSent: number;
-  readonly packetsReceived: number;
-  readonly bytesReceived: number;
   /** By the system because a buffer was full, and because it would not take them. */
   readonly kernelDrops: number;
   readonly sendDrops: number;
@@ -79,5 +76,4 @@ export interface Sample {
   readonly loopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
   /** How late timers of engines fired, ms: mean and most. */
   readonly lateness: { readonly mean: number; readonly max: number };
-  readonly cpuMs: number;
 }

@@ -19,6 +19,7 @@ import { SimMaps } from './sim-maps.ts';
 import { SimNode } from './sim-node.ts';
 import { StreamCourier } from './streams.ts';
 import { Timeline } from './timeline.ts';
+import { HASH_START, hash32 } from './trial/hash.ts';
 
 export interface SimulationOptions {
   /** Decides everything: network, nodes, order. Two runs with one seed and the same calls do the same, on either backend. Default 1. */
@@ -198,7 +199,9 @@ export class Simulation {
    */
   map(name: string, map: string, options?: MapOptions): ReplicatedMap {
     const node = this.node(name);
-    node.maps ??= new SimMaps(node, this.#seed ^ hashOf(name) ^ node.life, this.#timeline, () => this.#drain(node));
+    node.maps ??= new SimMaps(node, this.#seed ^ hash32(HASH_START, name) ^ node.life, this.#timeline, () =>
+      this.#drain(node),
+    );
     return node.maps.replicator.open(map, options);
   }
 
@@ -433,10 +436,4 @@ function traceLine(nowMs: number, name: string, event: GossipEvent): string {
         ? event.from
         : '';
   return `${(nowMs / 1000).toFixed(6).padStart(12)} ${name.padEnd(8)} ${event.type.padEnd(8)} ${subject}`;
-}
-
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
 }

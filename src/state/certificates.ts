@@ -1,8 +1,9 @@
 import { bytesOf } from '../util/bytes.ts';
 import type { MapStore } from './map-store.ts';
-import { MessageReader, MessageWriter } from './reconcile/codec.ts';
+import { MessageReader, MessageWriter, readSum, writeSum } from './reconcile/codec.ts';
 import { shortId } from './reconcile/hashes.ts';
 import type { RangeSum } from './reconcile/port.ts';
+import { isSame } from './reconcile/turns.ts';
 import { recordKey, SPACE } from './record.ts';
 
 const NO_GROUP = new Uint8Array(0);
@@ -132,19 +133,13 @@ function keyOf(name: string): Uint8Array {
 function encode({ untilMs, sum }: Horizon): Uint8Array {
   const out = new MessageWriter(32);
   out.varint(untilMs);
-  out.varint(sum.count);
-  out.word(sum.low);
-  out.word(sum.high);
+  writeSum(out, sum);
   return out.take();
 }
 
 function decode(payload: Uint8Array): Horizon | undefined {
   const input = new MessageReader(payload);
   const untilMs = input.varint();
-  const sum = { count: input.varint(), low: input.word(), high: input.word() };
+  const sum = readSum(input);
   return input.isWhole() ? { untilMs, sum } : undefined;
-}
-
-function isSame(a: RangeSum, b: RangeSum): boolean {
-  return a.count === b.count && a.low === b.low && a.high === b.high;
 }

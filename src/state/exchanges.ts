@@ -89,10 +89,6 @@ export class Exchanges {
     this.#options = options;
   }
 
-  get open(): number {
-    return this.#talks.size;
-  }
-
   isTalkingTo(peer: string): boolean {
     for (const talk of this.#talks.values()) if (talk.isOpener && talk.peer === peer) return true;
     return false;
@@ -165,10 +161,6 @@ export class Exchanges {
     else if (talk.outbox.length > 0) this.#flush(talk);
     else this.#handle(nowMs, talk);
     if (talk.inbox.length > 0 && !talk.isSending) this.#ready.push(talk);
-    return this.#ready.length > 0;
-  }
-
-  get hasWork(): boolean {
     return this.#ready.length > 0;
   }
 

@@ -328,8 +328,8 @@ export class MapStore implements ReconcileStore {
       for (const slot of slots) {
         if (!this.table.has(slot) || this.table.kind(slot) !== KIND.value) continue;
         const entry = copyEntry(this.read(slot));
-        const expiresMs = decodeValue(entry.value)?.expiresMs ?? 0;
-        if (expiresMs === 0 || Math.floor(expiresMs / SECOND_MS) !== due) continue;
+        const expiresMs = expiryOf(entry.value);
+        if (expiresMs <= 0 || Math.floor(expiresMs / SECOND_MS) !== due) continue;
         this.#expire(slot, entry);
       }
     }

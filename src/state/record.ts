@@ -1,4 +1,4 @@
-import { bytesOf, compareBytes, concatBytes, textOf } from '../util/bytes.ts';
+import { bytesOf, concatBytes, textOf } from '../util/bytes.ts';
 import type { Stamp } from './clock.ts';
 import { MessageReader, MessageWriter } from './reconcile/codec.ts';
 import type { StateEntry } from './reconcile/port.ts';
@@ -185,9 +185,4 @@ export function decodeValue(value: Uint8Array): RecordValue | undefined {
 /** A copy that outlives the table. */
 export function copyEntry(entry: StateEntry): StateEntry {
   return { ...entry, key: entry.key.slice(), value: entry.value.slice() };
-}
-
-/** For output in a fixed order. */
-export function byKey(a: { readonly key: Uint8Array }, b: { readonly key: Uint8Array }): number {
-  return compareBytes(a.key, b.key);
 }

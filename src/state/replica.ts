@@ -90,8 +90,6 @@ export class Replica {
     entriesByExchange: 0,
     messagesRefused: 0,
   };
-  /** The last exchange that this node opened. */
-  lastReport: ExchangeReport | undefined;
   readonly rumors: Rumors;
   /** How many writes between two exchanges the others can keep up with, as far as Scuttlebutt's exchanges tell. Nobody is held to it. */
   readonly flow = new FlowControl(FLOW_MAX);
@@ -219,10 +217,6 @@ export class Replica {
     return this.#exchanges.work(nowMs);
   }
 
-  get hasWork(): boolean {
-    return this.#exchanges.hasWork;
-  }
-
   /** When tick() is due. */
   get dueMs(): number {
     const gossipMs = this.rumors.waiting > 0 ? this.#gossipAtMs : this.#gossipAtMs + SOON_MS;
@@ -254,10 +248,9 @@ export class Replica {
   }
 
   /** Compares with a member now, unless that is under way. */
-  exchange(nowMs: number, peer: string, report?: (report: ExchangeReport) => void, strategy?: Strategy): void {
+  exchange(nowMs: number, peer: string, report?: (report: ExchangeReport) => void): void {
     if (!report && this.#exchanges.isTalkingTo(peer)) return;
-    const chosen =
-      strategy ?? (this.#wantsFull && this.#options.strategy !== CHECKSUM_FIRST ? RANGE : this.#options.strategy);
+    const chosen = this.#wantsFull && this.#options.strategy !== CHECKSUM_FIRST ? RANGE : this.#options.strategy;
     this.#wantsFull = false;
     this.flow.desired = this.store.stats.written - this.#writtenBefore;
     this.#writtenBefore = this.store.stats.written;
@@ -283,7 +276,6 @@ export class Replica {
     this.stats.entriesByExchange += report.stats.entriesApplied;
     if (report.needsFull) this.#wantsFull = true;
     if (!report.isOpener) return;
-    this.lastReport = report;
     if (!report.isComplete) this.stats.exchangesFailed++;
     const { entriesApplied, entriesSent, entriesObsolete } = report.stats;
     const hasFound = entriesApplied + entriesSent + entriesObsolete > 0;

@@ -55,11 +55,6 @@ export class Replicator {
     this.#options = options;
   }
 
-  /** Names of the open maps. */
-  get names(): string[] {
-    return [...this.#maps.keys()];
-  }
-
   /** Opens a map, or gives the open one; then without options. Throws ERR_ARGUMENT_INVALID. */
   open(name: string, options: MapOptions = {}): ReplicatedMap {
     const known = this.#maps.get(name);

@@ -33,23 +33,7 @@ function acquaintGroup(group: readonly EngineKernels[]): void {
   for (const [i, { table, queue }] of group.entries()) {
     // That it is alive is no news any more.
     queue.invalidate(words[(i * ROW.stride + ROW.nameId) >>> 2] as number);
-    const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
-    if (count > table.capacity || nameCapacity >= (table.u32[TABLE.nameCapacity >>> 2] as number)) {
-      const capacity = Math.max(table.capacity, count);
-      table.rehome(grownMemberTableArena(table.arena, { capacity, nameCapacity }));
-    }
-    const { u8, u32, rowsOffset, orderOffset, slotOfOffset } = table;
-    u8.set(rows, rowsOffset);
-    u8[rowsOffset + i * ROW.stride + ROW.flags] = ROW_FLAG.self;
-    u32.set(order, orderOffset >>> 2);
-    u32.set(slotOf, slotOfOffset >>> 2);
-    u32[HEADER.live >>> 2] = count;
-    u32[TABLE.rowTop >>> 2] = count;
-    u32[TABLE.aliveCount >>> 2] = count;
-    u32[TABLE.selfSlot >>> 2] = i + 1;
-    // The walk begins at its end, where the list is shuffled: every node probes in an order of its own.
-    u32[TABLE.probeIndex >>> 2] = count;
-    u32[HEADER.changeCount >>> 2] = (u32[HEADER.changeCount >>> 2] as number) + 1;
+    install({ table, names, rows, order, slotOf }, i);
   }
   for (let i = 0; i < count; i++) {
     if (rows[i * ROW.stride + ROW.status] !== STATUS.alive)
@@ -86,27 +70,44 @@ export function acquaintLike(source: EngineKernels, others: readonly EngineKerne
     const nameId = table.u32[(own + ROW.nameId) >>> 2] as number;
     const profileId = table.u32[(own + ROW.profileId) >>> 2] as number;
     queue.invalidate(nameId);
-    const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
-    if (count > table.capacity || nameCapacity >= (table.u32[TABLE.nameCapacity >>> 2] as number)) {
-      table.rehome(grownMemberTableArena(table.arena, { capacity: Math.max(table.capacity, count), nameCapacity }));
-    }
-    const { u8, u32, rowsOffset, orderOffset, slotOfOffset } = table;
     const slot = (slotOf[nameId] as number) - 1;
     if (slot < 0) throw new Error('hearsay: acquaintLike() takes tables whose members the source has');
-    u8.set(rows, rowsOffset);
-    u8[rowsOffset + slot * ROW.stride + ROW.flags] = ROW_FLAG.self;
-    u32.set(order, orderOffset >>> 2);
-    u32.set(slotOf, slotOfOffset >>> 2);
-    u32[HEADER.live >>> 2] = count;
-    u32[TABLE.rowTop >>> 2] = count;
-    u32[TABLE.aliveCount >>> 2] = count;
-    u32[TABLE.selfSlot >>> 2] = slot + 1;
-    u32[TABLE.probeIndex >>> 2] = count;
-    u32[HEADER.changeCount >>> 2] = (u32[HEADER.changeCount >>> 2] as number) + 1;
+    install({ table, names, rows, order, slotOf }, slot);
     // It referred to its own row once before.
     addReferences(names, nameId, -1);
     addReferences(profiles, profileId, -1);
   }
+}
+
+interface Installation {
+  readonly table: EngineKernels['table'];
+  readonly names: Interner;
+  readonly rows: Uint8Array;
+  readonly order: Uint32Array;
+  /** Slot of each name, plus one. */
+  readonly slotOf: Uint32Array;
+}
+
+/** Puts an image of rows, all of them alive, into a table whose own member is in `slot`. */
+function install({ table, names, rows, order, slotOf }: Installation, slot: number): void {
+  const count = order.length;
+  const nameCapacity = Math.max(names.capacity, (table.u32[TABLE.nameCapacity >>> 2] as number) - 1);
+  if (count > table.capacity || nameCapacity >= (table.u32[TABLE.nameCapacity >>> 2] as number)) {
+    const capacity = Math.max(table.capacity, count);
+    table.rehome(grownMemberTableArena(table.arena, { capacity, nameCapacity }));
+  }
+  const { u8, u32, rowsOffset, orderOffset, slotOfOffset } = table;
+  u8.set(rows, rowsOffset);
+  u8[rowsOffset + slot * ROW.stride + ROW.flags] = ROW_FLAG.self;
+  u32.set(order, orderOffset >>> 2);
+  u32.set(slotOf, slotOfOffset >>> 2);
+  u32[HEADER.live >>> 2] = count;
+  u32[TABLE.rowTop >>> 2] = count;
+  u32[TABLE.aliveCount >>> 2] = count;
+  u32[TABLE.selfSlot >>> 2] = slot + 1;
+  // The walk begins at its end, where the list is shuffled: every node probes in an order of its own.
+  u32[TABLE.probeIndex >>> 2] = count;
+  u32[HEADER.changeCount >>> 2] = (u32[HEADER.changeCount >>> 2] as number) + 1;
 }
 
 /** Each table that refers to a string counts. */
