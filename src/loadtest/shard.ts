@@ -416,6 +416,13 @@ export class Shard {
       this.#counts.lateCount++;
       this.#counts.lateMax = Math.max(this.#counts.lateMax, now - dueMs);
       node.wakeMs = Number.POSITIVE_INFINITY;
+      // Most timers are of probes that have been answered meanwhile.
+      const nextMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+      if (nextMs > now) {
+        node.wakeMs = nextMs;
+        if (nextMs < Number.POSITIVE_INFINITY) this.#heap.push(nextMs, node);
+        continue;
+      }
       node.engine.handleTimeout(now);
       this.#drain(node);
     }

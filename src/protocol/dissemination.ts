@@ -39,6 +39,9 @@ export class Dissemination {
   #inTop = 0;
   #pushToken = 0;
   #isPushWaiting = false;
+  /** When the next gossip tick is due, or was at the latest; NaN when there is no gossip. */
+  #tickMs = Number.NaN;
+  #isTickScheduled = false;
 
   /** `onFinished` hears of broadcasts with a token that were sent often enough, replaced or evicted. */
   constructor(context: Context, overheadBytes: () => number, onFinished: (token: number) => void) {
@@ -57,14 +60,18 @@ export class Dissemination {
     // Four random bytes and four that count: unique within a life by the counter, across lives by the start.
     prng.fill(this.#rumorId);
     if (config.gossipIntervalMs === 0 || config.gossipNodes === 0) return;
-    timers.schedule(nowMs + 1 + prng.below(config.gossipIntervalMs), TIMER.gossipTick, 0);
+    this.#tickMs = nowMs + 1 + prng.below(config.gossipIntervalMs);
+    this.#isTickScheduled = true;
+    timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
   }
 
-  /** Gives news to a few random members. */
+  /** Gives news to a few random members. Where there is none the ticks stop until there is some: most members have none most of the time. */
   gossipTick(nowMs: number): void {
     const { config, kernels, roster, timers } = this.#context;
-    timers.schedule(nowMs + config.gossipIntervalMs, TIMER.gossipTick, 0);
-    if (this.#staged === 0 && kernels.queue.u32[HEADER.live >>> 2] === 0) return;
+    this.#tickMs = nowMs + config.gossipIntervalMs;
+    this.#isTickScheduled = this.#staged > 0 || kernels.queue.u32[HEADER.live >>> 2] !== 0;
+    if (!this.#isTickScheduled) return;
+    timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
     const mask = PICK.alive | PICK.suspect | PICK.dead;
     const picked = kernels.table.sample(nowMs, config.gossipNodes, mask, config.gossipToTheDeadMs, -1);
     for (let i = 0; i < picked; i++) {
@@ -261,6 +268,17 @@ export class Dissemination {
     queue.u32[item + (QUEUE_ITEM.lane >>> 2)] = lane;
     this.#inTop += end - start;
     this.#staged++;
+    if (!this.#isTickScheduled) this.#resumeTicks();
+  }
+
+  /** Goes on with the gossip ticks, at the times at which they would have been. */
+  #resumeTicks(): void {
+    const { config, timers } = this.#context;
+    if (Number.isNaN(this.#tickMs)) return;
+    const missed = Math.ceil((timers.nowMs - this.#tickMs) / config.gossipIntervalMs);
+    if (missed > 0) this.#tickMs += missed * config.gossipIntervalMs;
+    this.#isTickScheduled = true;
+    timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
   }
 
   #nextRumorId(): void {

@@ -377,6 +377,7 @@ export class GossipEngine {
     this.#news.flush();
     const event = this.#events[this.#nextEvent];
     if (event === undefined) {
+      if (this.#nextEvent === 0) return undefined;
       this.#events = [];
       this.#nextEvent = 0;
       return undefined;
@@ -447,6 +448,7 @@ export class GossipEngine {
     assert(nowMs >= this.#nowMs, `time never goes back: ${nowMs} after ${this.#nowMs}`);
     assert(this.#hasStarted, 'start() comes first');
     this.#nowMs = nowMs;
+    this.#timers.nowMs = nowMs;
   }
 
   #fire(nowMs: number, timer: Timer): void {

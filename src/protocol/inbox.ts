@@ -29,6 +29,8 @@ export class Inbox {
   readonly #averagings: Averagings;
   /** Senders of the datagrams collected by add(). */
   readonly #froms: Address[] = [];
+  /** How many of them there are; setting an array's length costs more than all the rest of a packet's way to here. */
+  #count = 0;
   #top = 0;
 
   constructor(
@@ -55,7 +57,7 @@ export class Inbox {
   add(from: Address, bytes: Uint8Array): boolean {
     const { kernels, stats } = this.#context;
     const { codec } = kernels;
-    const index = this.#froms.length;
+    const index = this.#count;
     if (index >= codec.packetCapacity || this.#top + bytes.length > codec.inboxBytes) {
       stats.inboxFull++;
       return false;
@@ -74,16 +76,17 @@ export class Inbox {
     codec.u32[at + (PACKET.length >>> 2)] = plain.length;
     this.#top += plain.length;
     codec.u32[CODEC.inboxTop >>> 2] = this.#top;
-    this.#froms.push(from);
+    this.#froms[index] = from;
+    this.#count++;
     return true;
   }
 
   /** Validates and applies what add() collected. */
   flush(nowMs: number): void {
-    const count = this.#froms.length;
+    const count = this.#count;
     if (count === 0) return;
     this.#apply(nowMs, count, (packet) => this.#froms[packet] as Address);
-    this.#froms.length = 0;
+    this.#count = 0;
     this.#top = 0;
   }
 

@@ -56,6 +56,8 @@ export class Timers {
   #heap: Timer[] = [];
   readonly #live = new Set<number>();
   #nextToken = 1;
+  /** Time of the call that the engine is in, for those who are not told it. */
+  nowMs = 0;
 
   /** Live timers. */
   get size(): number {
