@@ -25,6 +25,7 @@ interface LoadTestCommandOptions {
   readonly loss?: number;
   readonly duration: number;
   readonly settle: number;
+  readonly rehearsal: boolean;
   readonly profile: ProfileName;
   readonly start: 'acquainted' | 'join';
   readonly backend?: 'native' | 'js';
@@ -54,6 +55,10 @@ killed ones were; 2: wrong arguments, or too many nodes for this machine.`,
     .option('--loss <share>', 'lose so many packets all the time ("1%"), instead of a scenario', ratio(0.9))
     .option('--duration <seconds>', 'how long scenarios without an end of their own last', integer(1, 3600), 20)
     .option('--settle <seconds>', 'rest before anything happens', integer(1, 600), 5)
+    .option(
+      '--no-rehearsal',
+      'do not let some nodes fail and come back before anything is measured, while the code for it is compiled',
+    )
     .addOption(
       new Option('--profile <name>', 'settings of all nodes').choices(['fast', 'lan', 'wan', 'local']).default('fast'),
     )
@@ -111,6 +116,7 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
       start: options.start,
       durationMs: options.duration * 1000,
       settleMs: options.settle * 1000,
+      rehearse: options.rehearsal,
       seed: options.seed,
       signal,
       progress: (moment) => terminal.live(liveLine(terminal, options.nodes, moment)),

@@ -21,6 +21,8 @@ export interface LoadTestOptions {
   readonly start: 'acquainted' | 'join';
   readonly durationMs: number;
   readonly settleMs: number;
+  /** Let some nodes fail and come back before anything is measured. Default no. */
+  readonly rehearse?: boolean;
   /** Default 30,000, as a Cluster's. */
   readonly rejoinIntervalMs?: number;
   readonly seed: number;
@@ -96,6 +98,8 @@ export interface Spread {
 const BYTES_PER_ROW = 52;
 const BYTES_PER_NODE = 40_000;
 const SAMPLE_MS = 1000;
+const REHEARSAL_NODES = 10;
+const REHEARSAL_MS_MAX = 30_000;
 /** With less than this the protocol's own timers are the larger part of every figure. */
 const LATE_MS_MAX = 25;
 const DROPS_MAX = 0.001;
@@ -185,6 +189,7 @@ class LoadFleet implements Stage {
     const joinMs = performance.now() - fromMs;
     this.#phase = 'settling';
     await this.wait(settleMs);
+    if (this.#options.rehearse) await this.#rehearse();
     this.#phase = scenario.name;
     this.#tell({ kind: 'reset' });
     this.#lastPackets = 0;
@@ -245,6 +250,23 @@ class LoadFleet implements Stage {
     await this.#until(limitMs, (samples) =>
       samples.every(({ view }) => view.nodes === 0 || (view.min === live && view.max === live)),
     );
+  }
+
+  /**
+   * Some nodes fail and come back before anything is measured: a process that has never seen a failure compiles what it does about one while it does it, and here a few processes do that for
+   * thousands of nodes at the same instant.
+   */
+  async #rehearse(): Promise<void> {
+    this.#phase = 'rehearsing';
+    const nodes = this.pick(Math.min(REHEARSAL_NODES, Math.ceil(this.nodes / 100)));
+    this.kill(nodes);
+    await this.untilVerdicts(REHEARSAL_MS_MAX);
+    this.restart(nodes);
+    await this.untilViews(REHEARSAL_MS_MAX);
+    await this.wait(this.#options.settleMs);
+    this.#everKilled = 0;
+    this.#expected = 0;
+    this.#trace.length = 0;
   }
 
   async stop(): Promise<void> {

@@ -11,9 +11,11 @@ import { SeenSet } from './seen-set.ts';
 import { countReject } from './stats.ts';
 import { TIMER } from './timers.ts';
 
-/** Peers from this protocol version on check a CRC (protocol §16). */
 /** Pause between two eager pushes, ms: many members that fail together are told together. */
 const EAGER_PAUSE_MS = 20;
+/** While news keeps coming the pause doubles up to this: many failures are told in fewer packets. */
+const EAGER_PAUSE_MAX_MS = 40;
+/** Peers from this protocol version on check a CRC (protocol §16). */
 const CRC_VERSION = 5;
 const VSN_BYTES = 6;
 /** Most broadcasts that wait at once, and the room that each counts for on average. */
@@ -38,6 +40,7 @@ export class Dissemination {
   #staged = 0;
   #inTop = 0;
   #pushToken = 0;
+  #pauseMs: number = EAGER_PAUSE_MS;
   #isPushWaiting = false;
   /** When the next gossip tick is due, or was at the latest; NaN when there is no gossip. */
   #tickMs = Number.NaN;
@@ -81,7 +84,7 @@ export class Dissemination {
   }
 
   /**
-   * Gives news to `eagerFanout` random members at once, without waiting for the tick; what comes within EAGER_PAUSE_MS goes together. Called on first sight of the news, so
+   * Gives news to `eagerFanout` random members at once, without waiting for the tick; what comes within the pause after that goes together. Called on first sight of the news, so
    * it runs through the cluster in some hops of a millisecond.
    */
   push(nowMs: number): void {
@@ -92,7 +95,7 @@ export class Dissemination {
       return;
     }
     this.#isPushWaiting = false;
-    this.#pushToken = timers.schedule(nowMs + EAGER_PAUSE_MS, TIMER.eagerPush, 0);
+    this.#pushToken = timers.schedule(nowMs + this.#pauseMs, TIMER.eagerPush, 0);
     const picked = kernels.table.sample(nowMs, config.eagerFanout, PICK.alive | PICK.suspect, 0, -1);
     for (let i = 0; i < picked; i++) {
       const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
@@ -105,6 +108,7 @@ export class Dissemination {
   /** The pause after a push is over. */
   pushTick(nowMs: number): void {
     this.#pushToken = 0;
+    this.#pauseMs = this.#isPushWaiting ? Math.min(2 * this.#pauseMs, EAGER_PAUSE_MAX_MS) : EAGER_PAUSE_MS;
     if (this.#isPushWaiting) this.push(nowMs);
   }
 
