@@ -376,12 +376,15 @@ export class Shard {
     for (let request = engine.pollStream(); request; request = engine.pollStream())
       void this.#streams.exchange(node, request);
     for (let event = engine.pollEvent(); event; event = engine.pollEvent()) this.#notice(node, event);
-    const dueMs = engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
-    // A node that is late already has its place in the heap: one more for each packet, and the heap would be full of them.
-    if (dueMs < node.wakeMs) {
-      node.wakeMs = dueMs;
-      if (dueMs < Number.POSITIVE_INFINITY) this.#heap.push(dueMs, node);
-    }
+    this.#schedule(node);
+  }
+
+  /** Gives the node a place in the heap. One that is late already has it: one more for each packet, and the heap would be full of them. */
+  #schedule(node: LoadNode): void {
+    const dueMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+    if (dueMs >= node.wakeMs) return;
+    node.wakeMs = dueMs;
+    this.#heap.push(dueMs, node);
   }
 
   #flush(): void {
@@ -411,8 +414,7 @@ export class Shard {
     const isBehind = this.#received >= BEHIND_PACKETS;
     this.#received = 0;
     if (isBehind && this.#deferrals++ < DEFERRALS_MAX) {
-      this.#flush();
-      this.#arm();
+      this.#turn();
       return;
     }
     this.#deferrals = 0;
@@ -432,17 +434,15 @@ export class Shard {
       this.#counts.lateMax = Math.max(this.#counts.lateMax, now - dueMs);
       node.wakeMs = Number.POSITIVE_INFINITY;
       // Most timers are of probes that have been answered meanwhile.
-      const nextMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
-      if (nextMs > now) {
-        node.wakeMs = nextMs;
-        if (nextMs < Number.POSITIVE_INFINITY) this.#heap.push(nextMs, node);
+      const isNothingDue = (node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY) > now;
+      if (isNothingDue) {
+        this.#schedule(node);
         continue;
       }
       node.engine.handleTimeout(now);
       this.#drain(node);
     }
-    this.#flush();
-    this.#arm();
+    this.#turn();
   }
 
   /** What a Cluster does (src/cluster/rejoiner.ts), each node about once in its interval. */

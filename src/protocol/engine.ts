@@ -79,7 +79,6 @@ export class GossipEngine {
   readonly #averagings: Averagings;
   #events: GossipEvent[] = [];
   #nextEvent = 0;
-  #nowMs = Number.NEGATIVE_INFINITY;
   #hasStarted = false;
 
   /** Throws ERR_CONFIG_INVALID listing every problem. The table and queue in `kernels` must be fresh and belong to this engine alone. */
@@ -445,9 +444,8 @@ export class GossipEngine {
   }
 
   #advance(nowMs: number): void {
-    assert(nowMs >= this.#nowMs, `time never goes back: ${nowMs} after ${this.#nowMs}`);
+    assert(nowMs >= this.#timers.nowMs, `time never goes back: ${nowMs} after ${this.#timers.nowMs}`);
     assert(this.#hasStarted, 'start() comes first');
-    this.#nowMs = nowMs;
     this.#timers.nowMs = nowMs;
   }
 

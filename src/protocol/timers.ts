@@ -57,7 +57,7 @@ export class Timers {
   readonly #live = new Set<number>();
   #nextToken = 1;
   /** Time of the call that the engine is in, for those who are not told it. */
-  nowMs = 0;
+  nowMs = Number.NEGATIVE_INFINITY;
 
   /** Live timers. */
   get size(): number {
