@@ -28,7 +28,7 @@ export const BUGS = [
     name: 'late-timer',
     what: 'the timer of a suspicion is not cancelled when the member refutes it',
     file: 'src/protocol/membership.ts',
-    from: '    this.#context.timers.cancel(suspicion.token);\n    this.#suspicions.delete(slot);',
+    from: '    this.#context.timers.cancel(suspicion.token);\n    this.#context.timers.cancel(suspicion.remindToken);\n    this.#suspicions.delete(slot);',
     to: '',
   },
   {

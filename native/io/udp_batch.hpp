@@ -44,6 +44,9 @@ inline constexpr uint8_t flag_unreachable = 1;
 inline constexpr uint8_t flag_local_known = 2;
 }  // namespace udp_descriptor
 
+/// What one node asks for at most; see SOCKET_BUFFER_BYTES.
+inline constexpr int kNodeBufferBytes = 2 * 1024 * 1024;
+
 inline constexpr uint32_t kUdpBatch = 64;
 inline constexpr size_t kUdpSlotBytes = 65536;
 inline constexpr size_t kUdpDescriptorsBytes = kUdpBatch * udp_descriptor::stride;
@@ -109,8 +112,8 @@ class UdpSocket {
     wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t byte) { return byte == 0; });
     fd_ = ::socket(v6_ ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd_ < 0) return -errno;
-    grow_buffer(SO_RCVBUF, buffer_bytes);
-    grow_buffer(SO_SNDBUF, buffer_bytes);
+    grow_buffer(SO_RCVBUF, SO_RCVBUFFORCE, buffer_bytes);
+    grow_buffer(SO_SNDBUF, SO_SNDBUFFORCE, buffer_bytes);
     // Without these an unconnected socket never hears of ICMP "port unreachable"; with them the refusal names its receiver.
     set_option(SOL_IP, IP_RECVERR, 1);
     if (v6_) set_option(SOL_IPV6, IPV6_RECVERR, 1);
@@ -293,7 +296,9 @@ class UdpSocket {
 
   void set_option(int level, int name, int value) { ::setsockopt(fd_, level, name, &value, sizeof value); }
 
-  void grow_buffer(int name, int bytes) {
+  /// A socket that serves many nodes asks for more than the system grants to anybody; it gets that where we may say so.
+  void grow_buffer(int name, int force, int bytes) {
+    if (bytes > kNodeBufferBytes && ::setsockopt(fd_, SOL_SOCKET, force, &bytes, sizeof bytes) == 0) return;
     for (; bytes >= 65536; bytes /= 2) {
       if (::setsockopt(fd_, SOL_SOCKET, name, &bytes, sizeof bytes) == 0) return;
     }

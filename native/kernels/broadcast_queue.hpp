@@ -93,6 +93,7 @@ class BroadcastQueue {
     entry.length() = length;
     entry.set_id(take_next_id());
     entry.token() = item[layout::queue_item::token / 4];
+    entry.transmits() = item[layout::queue_item::lane / 4] >> 16;
     entry.facts() = prefix | (lane_number << 16) | (uint32_t{QueueEntry::kQueued} << 24);
     heap_.push(index, view_.base + view_.in + offset, length);
     lane(lane_number).insert(index);

@@ -90,7 +90,7 @@
   X(state, 31) X(next, 32) X(previous, 36) X(stride, 40)
 
 #define HEARSAY_QUEUE_ITEM(X) \
-  X(key, 0) X(offset, 4) X(length, 8) X(token, 12) X(prefix, 16) X(lane, 20) X(reserved, 22) X(stride, 24)
+  X(key, 0) X(offset, 4) X(length, 8) X(token, 12) X(prefix, 16) X(lane, 20) X(transmits, 22) X(stride, 24)
 
 #define HEARSAY_DIGEST(X) \
   X(key, 64) X(salt, 80) X(sum, 84) X(cellCapacity, 92) X(rangeCapacity, 96) X(nameCapacity, 100) X(lookupSize, 104)  \

@@ -38,7 +38,7 @@ export const TUNING: Record<keyof Tuning, 'number' | 'boolean'> = {
   ringIntervalMs: 'number',
   ringTimeoutMs: 'number',
   fastSuspicionMs: 'number',
-  eagerFanout: 'number',
+  urgentNews: 'boolean',
   probeIntervalMs: 'number',
   probeTimeoutMs: 'number',
   indirectChecks: 'number',

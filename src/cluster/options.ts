@@ -14,7 +14,7 @@ export type Tuning = Partial<
     | 'ringIntervalMs'
     | 'ringTimeoutMs'
     | 'fastSuspicionMs'
-    | 'eagerFanout'
+    | 'urgentNews'
     | 'probeIntervalMs'
     | 'probeTimeoutMs'
     | 'indirectChecks'

@@ -79,7 +79,7 @@ export class Rejoiner {
   async #candidates(): Promise<readonly Address[]> {
     const isAlone = this.#present.size <= 1;
     if (!this.#hasJoined || (isAlone && this.#failed.size === 0)) return this.#resolveSeeds();
-    const one = this.#failed.pick(this.#prng, performance.now());
+    const one = this.#failed.pick(this.#prng, performance.now(), this.#present.size);
     return one ? [one] : [];
   }
 }

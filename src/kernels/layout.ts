@@ -255,7 +255,8 @@ export const QUEUE_ITEM = {
   token: 12,
   prefix: 16,
   lane: 20,
-  reserved: 22,
+  /** u16: so many transmits count as made already. */
+  transmits: 22,
   stride: 24,
 } as const;
 /**

@@ -98,6 +98,7 @@ export interface Spread {
 const BYTES_PER_ROW = 52;
 const BYTES_PER_NODE = 40_000;
 const SAMPLE_MS = 1000;
+const YOUNG_MB = 128;
 const REHEARSAL_NODES = 10;
 const REHEARSAL_MS_MAX = 30_000;
 /** With less than this the protocol's own timers are the larger part of every figure. */
@@ -293,8 +294,8 @@ class LoadFleet implements Stage {
       // Always from dist/, as the engine's thread (src/cluster/worker-link.ts).
       const worker = new Worker(new URL('../../dist/loadtest/worker.js', import.meta.url), {
         workerData: input,
-        // Tables are outside of the heap.
-        resourceLimits: { maxOldGenerationSizeMb: 4096 },
+        // Tables are outside of the heap. What a packet allocates is gone when the next one comes: with more room for the young, fewer of them are looked at.
+        resourceLimits: { maxOldGenerationSizeMb: 4096, maxYoungGenerationSizeMb: YOUNG_MB },
       });
       worker.on('message', (message: FromShard) => {
         if (message.kind === 'bound') {

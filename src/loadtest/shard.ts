@@ -72,6 +72,7 @@ export class Shard {
       isStopped: () => this.#stopped,
       nodeAt: (index) => this.#byIndex.get(index),
       isLost: (from, to) => this.#isLost(from, to),
+      isKilled: (index) => this.#killedAtMs.has(index),
     });
     this.#delay.enable();
     this.#rejoiner = setInterval(() => this.#rejoin(), REJOIN_LOOK_MS);
@@ -92,7 +93,7 @@ export class Shard {
       await this.#bindEach(port);
       return { port, packets: 'dgram' };
     }
-    const socket = new BatchedSocket({ ip: wildcard.ip, port }, this.#handlers(undefined), native);
+    const socket = new BatchedSocket({ ip: wildcard.ip, port }, this.#handlers(undefined), native, BUFFER_BYTES);
     await socket.open();
     this.#sockets = [socket];
     return { port, packets: 'batched' };
@@ -193,7 +194,10 @@ export class Shard {
       first.kernels,
       others.map(({ kernels }) => kernels),
     );
-    for (const node of this.#nodes) this.#drain(node);
+    for (const node of this.#nodes) {
+      node.engine.tableWritten();
+      this.#drain(node);
+    }
     this.#turn();
   }
 
@@ -451,7 +455,7 @@ export class Shard {
     const chance = REJOIN_LOOK_MS / this.#input.rejoinIntervalMs;
     for (const node of this.#nodes) {
       if (!node.isUp || node.pausedUntilMs > now || node.failed.size === 0 || this.#luck.unit() >= chance) continue;
-      const address = node.failed.pick(this.#luck, now);
+      const address = node.failed.pick(this.#luck, now, node.engine.aliveCount);
       if (address === undefined) continue;
       node.engine.join(now, [address]);
       this.#drain(node);
@@ -507,13 +511,15 @@ export class Shard {
   }
 }
 
+/** Buffers of the socket that serves all nodes of a shard; each has 2 MiB of its own in production. Without the right to set so much the system gives less. */
+const BUFFER_BYTES = 256 * 1024 * 1024;
 /** How often it is decided who looks for failed members again, ms. */
 const REJOIN_LOOK_MS = 500;
 /** How long merging all nodes may take, ms. */
 const MERGE_MS_MAX = 30_000;
 /** So many packets between two looks at the timers: the socket holds more, and timers wait, this often at most. */
 const BEHIND_PACKETS = 256;
-const DEFERRALS_MAX = 50;
+const DEFERRALS_MAX = 12;
 /** Timers in one turn, at most. */
 const WAKES_PER_TURN = 64;
 

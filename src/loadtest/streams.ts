@@ -16,6 +16,8 @@ export interface StreamHost {
   readonly isStopped: () => boolean;
   readonly nodeAt: (index: number) => LoadNode | undefined;
   readonly isLost: (from: number, to: number) => boolean;
+  /** Killed: its system refuses connections, which our one listener for all nodes would accept. */
+  readonly isKilled: (index: number) => boolean;
 }
 
 /** TCP of all nodes of a shard, through one listener: what src/cluster/host.ts does for one node. */
@@ -48,6 +50,10 @@ export class ShardStreams {
       this.#host.drain(node);
       this.#host.turn();
     };
+    if (this.#host.isKilled(indexOf(request.to.ip))) {
+      setImmediate(fail, 'connection refused');
+      return;
+    }
     let connection: StreamConnection;
     try {
       connection = await this.#endpoint.connect(

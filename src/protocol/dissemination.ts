@@ -1,5 +1,5 @@
 import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
-import { EXT, LANE, MESSAGE, type PacketCodec, PICK, REJECT } from '../kernels/contract.ts';
+import { EXT, LANE, MESSAGE, type PacketCodec, PICK, REJECT, STATUS } from '../kernels/contract.ts';
 import { BLOCK_BYTES_MAX, HEADER, QUEUE, QUEUE_ITEM, RECORD } from '../kernels/layout.ts';
 import { textOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
@@ -8,20 +8,32 @@ import { encodeRumor, parseRumor, RUMOR_ID_BYTES, RUMOR_ORIGIN_BYTES_MAX, rumorP
 import type { Context } from './context.ts';
 import { largestNews, type Outbox, SEND } from './outbox.ts';
 import { SeenSet } from './seen-set.ts';
+import { COUNTED_MS, type Slices } from './slices.ts';
 import { countReject } from './stats.ts';
 import { TIMER } from './timers.ts';
 
-/** Pause between two eager pushes, ms: many members that fail together are told together. */
-const EAGER_PAUSE_MS = 20;
-/** While news keeps coming the pause doubles up to this: many failures are told in fewer packets. */
-const EAGER_PAUSE_MAX_MS = 40;
 /** Peers from this protocol version on check a CRC (protocol §16). */
 const CRC_VERSION = 5;
 const VSN_BYTES = 6;
 /** Most broadcasts that wait at once, and the room that each counts for on average. */
 const ENTRIES_MAX = 8192;
 const ENTRY_BYTES = 256;
+/** Most room that one piece of membership news takes: two names and the metadata of 512 bytes each, and the rest. */
+const NEWS_BYTES_MAX = 2048;
+/** After so many ticks, to several members each, news has been sent often enough. */
+const UNTOLD_TICKS = 16;
+/** So many times as often gossip ticks while those who should tell urgent news may be dead. */
+const HURRY = 4;
 const EMPTY = new Uint8Array(0);
+
+/** Whether membership news is told to all at once (protocol §24.4), or only gossips. */
+export const URGENCY = {
+  none: 0,
+  /** Others have it too; we pass it on. */
+  passedOn: 1,
+  /** Nobody else has it yet. */
+  own: 2,
+} as const;
 
 /**
  * News on its way out: membership news and user broadcasts are staged here during a turn, queued together, and leave by
@@ -39,12 +51,15 @@ export class Dissemination {
   #outbox: Outbox | undefined;
   #staged = 0;
   #inTop = 0;
-  #pushToken = 0;
-  #pauseMs: number = EAGER_PAUSE_MS;
-  #isPushWaiting = false;
+  #slices: Slices | undefined;
+  /** Of the membership news that is staged next: URGENCY. */
+  urgency: number = URGENCY.none;
   /** When the next gossip tick is due, or was at the latest; NaN when there is no gossip. */
   #tickMs = Number.NaN;
   #isTickScheduled = false;
+  #wasHurried = false;
+  /** Until then there may be news that depends on gossip. */
+  #untoldUntilMs = Number.NEGATIVE_INFINITY;
 
   /** `onFinished` hears of broadcasts with a token that were sent often enough, replaced or evicted. */
   constructor(context: Context, overheadBytes: () => number, onFinished: (token: number) => void) {
@@ -54,8 +69,9 @@ export class Dissemination {
     this.#seen = new SeenSet(context.config.seenRumorsMax);
   }
 
-  attach(outbox: Outbox): void {
+  attach(outbox: Outbox, slices: Slices): void {
     this.#outbox = outbox;
+    this.#slices = slices;
   }
 
   start(nowMs: number): void {
@@ -71,45 +87,52 @@ export class Dissemination {
   /** Gives news to a few random members. Where there is none the ticks stop until there is some: most members have none most of the time. */
   gossipTick(nowMs: number): void {
     const { config, kernels, roster, timers } = this.#context;
-    this.#tickMs = nowMs + config.gossipIntervalMs;
+    const isHurried = this.#slices?.isHeadless(nowMs) === true;
+    if (isHurried && !this.#wasHurried) this.#repeatDeaths(nowMs);
+    this.#wasHurried = isHurried;
+    this.#tickMs = nowMs + (isHurried ? Math.ceil(config.gossipIntervalMs / HURRY) : config.gossipIntervalMs);
     this.#isTickScheduled = this.#staged > 0 || kernels.queue.u32[HEADER.live >>> 2] !== 0;
     if (!this.#isTickScheduled) return;
     timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
-    const mask = PICK.alive | PICK.suspect | PICK.dead;
-    const picked = kernels.table.sample(nowMs, config.gossipNodes, mask, config.gossipToTheDeadMs, -1);
+    // Half of the members may be dead: what is sent to them is lost.
+    const mask = isHurried ? PICK.alive | PICK.suspect : PICK.alive | PICK.suspect | PICK.dead;
+    // News that all were told needs no more than a little repair.
+    const nodes = nowMs < this.#untoldUntilMs ? config.gossipNodes : 1;
+    const picked = kernels.table.sample(nowMs, nodes, mask, config.gossipToTheDeadMs, -1);
     for (let i = 0; i < picked; i++) {
       const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
       if (roster.hasAddress(slot)) this.#outbox?.gossip(roster.address(slot), this.sendFlags(slot));
     }
   }
 
-  /**
-   * Gives news to `eagerFanout` random members at once, without waiting for the tick; what comes within the pause after that goes together. Called on first sight of the news, so
-   * it runs through the cluster in some hops of a millisecond.
-   */
-  push(nowMs: number): void {
-    const { config, kernels, roster, stats, timers } = this.#context;
-    if (config.eagerFanout === 0) return;
-    if (this.#pushToken !== 0) {
-      this.#isPushWaiting = true;
-      return;
-    }
-    this.#isPushWaiting = false;
-    this.#pushToken = timers.schedule(nowMs + this.#pauseMs, TIMER.eagerPush, 0);
-    const picked = kernels.table.sample(nowMs, config.eagerFanout, PICK.alive | PICK.suspect, 0, -1);
-    for (let i = 0; i < picked; i++) {
-      const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
-      if (!roster.hasAddress(slot)) continue;
-      stats.eagerPackets++;
-      this.#outbox?.gossip(roster.address(slot), this.sendFlags(slot));
-    }
+  /** Tells a member itself that we suspect it, so that its refutation is on its way before anybody else hears of it. */
+  tellSuspect(slot: number, incarnation: number): void {
+    const { roster, self } = this.#context;
+    const outbox = this.#outbox as Outbox;
+    outbox.reserve(NEWS_BYTES_MAX);
+    const end = encodeSuspect(outbox.bytes, outbox.top, { incarnation, node: roster.nameBytes(slot), from: self.name });
+    outbox.commit(end, roster.address(slot), this.sendFlags(slot) & SEND.crc);
   }
 
-  /** The pause after a push is over. */
-  pushTick(nowMs: number): void {
-    this.#pushToken = 0;
-    this.#pauseMs = this.#isPushWaiting ? Math.min(2 * this.#pauseMs, EAGER_PAUSE_MAX_MS) : EAGER_PAUSE_MS;
-    if (this.#isPushWaiting) this.push(nowMs);
+  /** Tells a member itself that we are alive. */
+  tellAlive(slot: number): void {
+    const { roster } = this.#context;
+    const outbox = this.#outbox as Outbox;
+    outbox.reserve(NEWS_BYTES_MAX);
+    const end = this.encodeOwnAlive(outbox.bytes, outbox.top, roster.incarnation(roster.selfSlot));
+    outbox.commit(end, roster.address(slot), this.sendFlags(slot) & SEND.crc);
+  }
+
+  /** The first deaths of many were left to leaders that are perhaps among the dead. */
+  #repeatDeaths(nowMs: number): void {
+    const { prng, roster, self, timers } = this.#context;
+    // What half of a cluster gossips while it learns whom it lost reaches nearly all of the rest; an exchange of states finds what is left.
+    timers.schedule(nowMs + COUNTED_MS + prng.below(COUNTED_MS), TIMER.earlyExchange, 0);
+    for (let slot = 0; slot < roster.slotsEnd; slot++) {
+      if (!roster.isUsed(slot) || roster.status(slot) !== STATUS.dead) continue;
+      if (nowMs - roster.statusSinceMs(slot) > COUNTED_MS) continue;
+      this.accusation(MESSAGE.dead, slot, roster.incarnation(slot), self.name, 0);
+    }
   }
 
   /** SEND bits that depend on what a member understands. */
@@ -123,30 +146,30 @@ export class Dissemination {
 
   /** Passes on an alive message (or an alive entry of a push/pull) about `slot` as it came, with the newest extension word. */
   relayAlive(codec: PacketCodec, record: number, slot: number): void {
-    const { config, roster } = this.#context;
+    const { config, kernels, roster } = this.#context;
     const at = codec.recordsOffset + record * RECORD.stride;
     const vsnLength = Math.min(VSN_BYTES, codec.u8[at + RECORD.vsnLength] as number);
     const port = (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8);
-    this.#stage(roster.nameId(slot), LANE.membership, 0, 0, (out, to) =>
-      encodeAlive(out, to, {
-        incarnation: codec.u32[(at + RECORD.number) >>> 2] as number,
-        node: roster.nameBytes(slot),
-        addr: viewOf(codec, at + RECORD.ipOffset),
-        port: port === 0 ? config.address.port : port,
-        meta: orNull(viewOf(codec, at + RECORD.dataOffset)),
-        vsn: vsnLength === 0 ? null : codec.u8.subarray(at + RECORD.vsn, at + RECORD.vsn + vsnLength),
-        ext: roster.ext(slot),
-      }),
-    );
+    const start = this.#open();
+    const end = encodeAlive(kernels.queue.u8, start, {
+      incarnation: codec.u32[(at + RECORD.number) >>> 2] as number,
+      node: roster.nameBytes(slot),
+      addr: viewOf(codec, at + RECORD.ipOffset),
+      port: port === 0 ? config.address.port : port,
+      meta: orNull(viewOf(codec, at + RECORD.dataOffset)),
+      vsn: vsnLength === 0 ? null : codec.u8.subarray(at + RECORD.vsn, at + RECORD.vsn + vsnLength),
+      ext: roster.ext(slot),
+    });
+    this.#close(end, roster.nameId(slot), LANE.membership, 0, 0);
   }
 
   /** Says that we are alive, at our present incarnation. */
   announceSelf(token: number): void {
-    const { roster } = this.#context;
+    const { kernels, roster } = this.#context;
     const slot = roster.selfSlot;
-    this.#stage(roster.nameId(slot), LANE.membership, token, 0, (out, to) =>
-      this.encodeOwnAlive(out, to, roster.incarnation(slot)),
-    );
+    const at = this.#open();
+    const end = this.encodeOwnAlive(kernels.queue.u8, at, roster.incarnation(slot));
+    this.#close(end, roster.nameId(slot), LANE.membership, token, 0);
   }
 
   /** Our alive message at an incarnation. */
@@ -165,16 +188,16 @@ export class Dissemination {
 
   /** Passes on that `from` suspects a member, or that it is dead or has left. */
   accusation(kind: number, slot: number, incarnation: number, from: Uint8Array, token: number): void {
-    const { roster } = this.#context;
+    const { kernels, roster } = this.#context;
     const encode = kind === MESSAGE.suspect ? encodeSuspect : encodeDead;
-    this.#stage(roster.nameId(slot), LANE.membership, token, 0, (out, to) =>
-      encode(out, to, { incarnation, node: roster.nameBytes(slot), from }),
-    );
+    const at = this.#open();
+    const end = encode(kernels.queue.u8, at, { incarnation, node: roster.nameBytes(slot), from });
+    this.#close(end, roster.nameId(slot), LANE.membership, token, 0);
   }
 
   /** Starts a user broadcast. Throws ERR_BROADCAST_TOO_LARGE when it fits no packet. */
   broadcast(payload: Uint8Array): void {
-    const { config, self } = this.#context;
+    const { config, kernels, self } = this.#context;
     const origin = self.name.length <= RUMOR_ORIGIN_BYTES_MAX ? self.name : EMPTY;
     const prefix = config.extensions ? rumorPrefixBytes(origin.length) : 1;
     const limit = Math.min(BLOCK_BYTES_MAX, largestNews(config.udpBufferBytes, this.#overheadBytes())) - prefix;
@@ -185,17 +208,20 @@ export class Dissemination {
       );
     }
     if (!config.extensions) {
-      this.#stage(0, LANE.user, 0, 0, (out, to) => writePlain(out, to, payload));
+      const at = this.#open();
+      this.#close(writePlain(kernels.queue.u8, at, payload), 0, LANE.user, 0, 0);
       return;
     }
     this.#nextRumorId();
     this.#seen.add(rumorKey(this.#rumorId, origin));
-    this.#stage(0, LANE.user, 0, prefix, (out, to) => encodeRumor(out, to, { id: this.#rumorId, origin, payload }));
+    const at = this.#open();
+    const end = encodeRumor(kernels.queue.u8, at, { id: this.#rumorId, origin, payload });
+    this.#close(end, 0, LANE.user, 0, prefix);
   }
 
   /** A rumor arrived: undefined when it is old news or broken, else who started it and what it says; it is passed on then. */
   takeRumor(codec: PacketCodec, record: number): { from: string; payload: Uint8Array } | undefined {
-    const { stats } = this.#context;
+    const { kernels, stats } = this.#context;
     const at = codec.recordsOffset + record * RECORD.stride;
     const offset = codec.u32[(at + RECORD.dataOffset) >>> 2] as number;
     const length = codec.u32[(at + RECORD.dataLength) >>> 2] as number;
@@ -211,7 +237,9 @@ export class Dissemination {
       return undefined;
     }
     if (length + 1 <= BLOCK_BYTES_MAX) {
-      this.#stage(0, LANE.user, 0, rumorPrefixBytes(rumor.origin.length), (out, to) => encodeRumor(out, to, rumor));
+      const start = this.#open();
+      const end = encodeRumor(kernels.queue.u8, start, rumor);
+      this.#close(end, 0, LANE.user, 0, rumorPrefixBytes(rumor.origin.length));
     }
     return { from: textOf(rumor.origin), payload: rumor.payload.slice() };
   }
@@ -251,25 +279,32 @@ export class Dissemination {
     queue.rehome(grownBroadcastQueueArena(queue.arena, { capacity, heapBytes: (heap + 7) & ~7 }));
   }
 
-  #stage(
-    key: number,
-    lane: number,
-    token: number,
-    prefix: number,
-    encode: (out: Uint8Array, at: number) => number,
-  ): void {
+  /** Where the next piece of news is to be encoded, into the queue's bytes; #close() follows. */
+  #open(): number {
     const { queue } = this.#context.kernels;
     const itemCapacity = queue.u32[QUEUE.inItemCapacity >>> 2] as number;
     if (this.#staged >= itemCapacity || this.#inTop + BLOCK_BYTES_MAX > queue.inBytes) this.flush();
+    return queue.inOffset + this.#inTop;
+  }
+
+  /** Stages what was encoded from #open() to `end`. */
+  #close(end: number, key: number, lane: number, token: number, prefix: number): void {
+    const { config, kernels, timers } = this.#context;
+    const { queue } = kernels;
     const start = queue.inOffset + this.#inTop;
-    const end = encode(queue.u8, start);
+    let transmits = 0;
+    if (lane === LANE.membership && this.urgency !== URGENCY.none) {
+      const slices = this.#slices as Slices;
+      transmits = slices.tell(timers.nowMs, this.urgency === URGENCY.own, queue.u8, start, end);
+    }
+    if (transmits === 0) this.#untoldUntilMs = timers.nowMs + UNTOLD_TICKS * config.gossipIntervalMs;
     const item = (queue.itemsOffset + this.#staged * QUEUE_ITEM.stride) >>> 2;
     queue.u32[item + (QUEUE_ITEM.key >>> 2)] = key;
     queue.u32[item + (QUEUE_ITEM.offset >>> 2)] = this.#inTop;
     queue.u32[item + (QUEUE_ITEM.length >>> 2)] = end - start;
     queue.u32[item + (QUEUE_ITEM.token >>> 2)] = token;
     queue.u32[item + (QUEUE_ITEM.prefix >>> 2)] = prefix;
-    queue.u32[item + (QUEUE_ITEM.lane >>> 2)] = lane;
+    queue.u32[item + (QUEUE_ITEM.lane >>> 2)] = lane | (transmits << 16);
     this.#inTop += end - start;
     this.#staged++;
     if (!this.#isTickScheduled) this.#resumeTicks();

@@ -10,7 +10,7 @@ import { Acceptor } from './acceptor.ts';
 import { Averagings } from './averaging.ts';
 import { Awareness } from './awareness.ts';
 import { Commands } from './commands.ts';
-import { type EngineConfig, validateConfig } from './config.ts';
+import { type EngineConfig, inOneShape, validateConfig } from './config.ts';
 import type { Context } from './context.ts';
 import { DeltaSync } from './delta-sync.ts';
 import { mixedSeed, sealOptionsOf } from './derived.ts';
@@ -27,6 +27,7 @@ import { RingProber } from './ring-prober.ts';
 import { Roster } from './roster.ts';
 import { Self } from './self.ts';
 import { Sequences } from './sequences.ts';
+import { Slices } from './slices.ts';
 import { countReject, createStats, type EngineStats } from './stats.ts';
 import { ackSeqNo, Streams } from './streams.ts';
 import { TIMER, type Timer, Timers } from './timers.ts';
@@ -65,6 +66,7 @@ export class GossipEngine {
   readonly #streamSeal: StreamSeal;
   readonly #sequences: Sequences;
   readonly #news: Dissemination;
+  readonly #slices: Slices;
   readonly #outbox: Outbox;
   readonly #membership: Membership;
   readonly #inbox: Inbox;
@@ -82,8 +84,9 @@ export class GossipEngine {
   #hasStarted = false;
 
   /** Throws ERR_CONFIG_INVALID listing every problem. The table and queue in `kernels` must be fresh and belong to this engine alone. */
-  constructor(config: EngineConfig, kernels: EngineKernels) {
-    validateConfig(config);
+  constructor(settings: EngineConfig, kernels: EngineKernels) {
+    validateConfig(settings);
+    const config = inOneShape(settings);
     this.config = config;
     this.#kernels = kernels;
     const seed = mixedSeed(config.rngSeed, config.name);
@@ -120,14 +123,17 @@ export class GossipEngine {
       () => this.#news.flush(),
       () => this.#news.collectFinished(),
     );
-    this.#news.attach(this.#outbox);
+    this.#slices = new Slices(context, this.#outbox);
+    this.#news.attach(this.#outbox, this.#slices);
     this.#membership = new Membership(context, this.#news);
     this.#streams = new Streams(context, this.#streamSeal);
     const gate = new Gate(context);
     const sync = new DeltaSync(context, this.#membership, this.#streams, gate);
     this.#pushPull = new PushPull(context, this.#membership, this.#streams, gate, sync);
     this.#acceptor = new Acceptor(context, this.#pushPull, sync);
-    this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences);
+    this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences, (nowMs, name) =>
+      this.#ring.beat(nowMs, name),
+    );
     this.#prober = new Prober(
       context,
       this.#membership,
@@ -145,7 +151,10 @@ export class GossipEngine {
     );
     this.#phi = new PhiMonitor(context, this.#membership, this.#news, this.#outbox, this.#sequences);
     this.#ring = new RingProber(context, this.#membership, this.#news, this.#outbox, this.#sequences);
-    this.#membership.onChange((nowMs, slot) => this.#ring.changed(nowMs, slot));
+    this.#membership.onChange((nowMs, slot) => {
+      this.#ring.changed(nowMs, slot);
+      this.#slices.changed(slot);
+    });
     this.#averagings = new Averagings(context, this.#outbox, (request, ok, detail) =>
       context.emit({ type: 'done', request, ok, detail }),
     );
@@ -186,6 +195,12 @@ export class GossipEngine {
     this.#ring.start(nowMs);
     this.#news.start(nowMs);
     this.#pushPull.start(nowMs);
+  }
+
+  /** The driver wrote the member table itself (acquaintLike()): what was derived from it is derived again. */
+  tableWritten(): void {
+    this.#ring.forget();
+    this.#slices.forget();
   }
 
   /** One datagram as received. The bytes are copied. */
@@ -403,6 +418,11 @@ export class GossipEngine {
     return this.#roster.info(this.#roster.selfSlot);
   }
 
+  /** Members that are alive, ourselves included. */
+  get aliveCount(): number {
+    return this.#roster.aliveCount;
+  }
+
   /** Members known, of any status. */
   get memberCount(): number {
     return this.#roster.count;
@@ -460,6 +480,10 @@ export class GossipEngine {
         break;
       case TIMER.ringTick:
         this.#ring.tick(nowMs);
+        this.#slices.prepare();
+        break;
+      case TIMER.ringWatch:
+        this.#ring.watch(nowMs, timer);
         break;
       case TIMER.ringTimeout:
         this.#ring.timedOut(nowMs, timer);
@@ -470,8 +494,11 @@ export class GossipEngine {
       case TIMER.ringWalk:
         this.#ring.walk(nowMs);
         break;
-      case TIMER.eagerPush:
-        this.#news.pushTick(nowMs);
+      case TIMER.urgentNews:
+        this.#slices.tick(nowMs);
+        break;
+      case TIMER.remind:
+        this.#membership.remind(nowMs, timer);
         break;
       case TIMER.averageTick:
         this.#averagings.tick(nowMs);

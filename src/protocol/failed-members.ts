@@ -29,10 +29,14 @@ export class FailedMembers {
     this.#failed.set(name, { address, atMs: nowMs });
   }
 
-  /** Address of one of them, each as likely; undefined when there is none. */
-  pick(prng: Prng, nowMs: number): Address | undefined {
+  /**
+   * Address of one of them, each as likely; undefined when there is none, or when it is the turn of others: of `alive` members as many try as have failed, so that what all do
+   * together does not grow with the cluster (Serf does so too).
+   */
+  pick(prng: Prng, nowMs: number, alive: number): Address | undefined {
     for (const [name, { atMs }] of this.#failed) if (nowMs - atMs > REMEMBER_MS) this.#failed.delete(name);
     const failed = [...this.#failed.values()];
+    if (prng.unit() * alive >= failed.length) return undefined;
     return failed[prng.below(Math.max(1, failed.length))]?.address;
   }
 }

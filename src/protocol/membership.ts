@@ -26,9 +26,12 @@ import {
 import { assert } from '../util/assert.ts';
 import { textOf } from '../util/bytes.ts';
 import type { Context } from './context.ts';
-import { type Dissemination, viewOf } from './dissemination.ts';
+import { type Dissemination, URGENCY, viewOf } from './dissemination.ts';
 import { Suspicion } from './suspicion.ts';
-import { TIMER } from './timers.ts';
+import { TIMER, type Timer } from './timers.ts';
+
+/** How often a suspect is told of the suspicion while it lasts: four of five packets may be lost and it still knows, as a rule. */
+const REMINDERS = 5;
 
 /**
  * Feeds the member table and acts on what it lists: events, news to pass on, suspicions, our own refutations (protocol §9).
@@ -42,6 +45,7 @@ export class Membership {
   #watch: ((nowMs: number, slot: number) => void) | undefined;
   /** Token for the next broadcast about ourselves, see withToken(). */
   #token = 0;
+  #isWitnessed = false;
 
   constructor(context: Context, news: Dissemination) {
     this.#context = context;
@@ -106,9 +110,22 @@ export class Membership {
     assert(roster.selfSlot >= 0, 'our own alive message made us a member');
   }
 
-  /** Our own verdict on a member: MESSAGE.suspect or MESSAGE.dead at an incarnation; dead about ourselves is a leave. */
-  accuse(nowMs: number, slot: number, kind: number, incarnation: number): void {
-    if (this.#context.kernels.table.accuse(nowMs, slot, kind, incarnation) > 0) this.#act(nowMs, undefined);
+  /**
+   * Our own verdict on a member: MESSAGE.suspect or MESSAGE.dead at an incarnation; dead about ourselves is a leave. A suspicion that `isWitnessed` (others said
+   * that they do not hear the member either) is told to the suspect alone, and to all when it has become a verdict (protocol §24.3).
+   */
+  accuse(nowMs: number, slot: number, kind: number, incarnation: number, isWitnessed = false): void {
+    if (this.#context.kernels.table.accuse(nowMs, slot, kind, incarnation) === 0) return;
+    this.#isWitnessed = isWitnessed;
+    this.#act(nowMs, undefined);
+    this.#isWitnessed = false;
+  }
+
+  /** Reminds a suspect that only we accuse. */
+  remind(nowMs: number, timer: Timer): void {
+    const suspicion = this.#suspicions.get(timer.subject);
+    if (suspicion?.remindToken !== timer.token) return;
+    this.#remindSuspect(nowMs, timer.subject, suspicion);
   }
 
   /** Notes an extension word that a member told us itself. */
@@ -146,21 +163,22 @@ export class Membership {
     const count = table.u32[TABLE.outCount >>> 2] as number;
     for (let i = 0; i < count; i++) {
       const at = table.outOffset + i * CHANGE.stride;
+      const slot = table.u32[(at + CHANGE.slot) >>> 2] as number;
+      this.#news.urgency = this.#urgency(codec, at, slot);
       this.#change(nowMs, codec, at);
-      this.#hurry(nowMs, at);
+      this.#news.urgency = URGENCY.none;
+      this.#watch?.(nowMs, slot);
     }
   }
 
-  /** Tells the ring, and in the fast profile pushes at once what others wait for: accusations, deaths and refutations. */
-  #hurry(nowMs: number, at: number): void {
-    const { u8, u32 } = this.#context.kernels.table;
-    const slot = u32[(at + CHANGE.slot) >>> 2] as number;
+  /** In the fast profile accusations, deaths and refutations are told at once: others wait for them. */
+  #urgency(codec: PacketCodec | undefined, at: number, slot: number): number {
+    const { u8 } = this.#context.kernels.table;
     const kind = u8[at + CHANGE.kind] as number;
-    this.#watch?.(nowMs, slot);
-    const isRefutation =
-      kind === CHANGE_KIND.refute || (kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive);
-    if ((kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead || isRefutation) && this.#isFast(slot))
-      this.#news.push(nowMs);
+    const isAccusation = kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead;
+    const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
+    if (!(isAccusation || isRevival || kind === CHANGE_KIND.refute) || !this.#isFast(slot)) return URGENCY.none;
+    return codec === undefined || kind === CHANGE_KIND.refute ? URGENCY.own : URGENCY.passedOn;
   }
 
   #change(nowMs: number, codec: PacketCodec | undefined, at: number): void {
@@ -183,7 +201,7 @@ export class Membership {
         const from = this.#accuser(codec, record, slot);
         stats.suspicionsStarted++;
         this.#startSuspicion(nowMs, slot, textOf(from));
-        this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
+        if (!this.#isWitnessed) this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
         this.#emitMember('suspect', slot);
         break;
       }
@@ -200,6 +218,7 @@ export class Membership {
         stats.refutations++;
         this.#context.awareness.apply(1);
         this.#news.announceSelf(0);
+        this.#answerAccuser(this.#accuser(codec, record, slot));
         break;
       case CHANGE_KIND.conflict:
         stats.conflicts++;
@@ -267,6 +286,20 @@ export class Membership {
     const suspicion = new Suspicion(nowMs, accuser, roster.count, config, fixedMs);
     suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
     this.#suspicions.set(slot, suspicion);
+    if (this.#isWitnessed) this.#remindSuspect(nowMs, slot, suspicion);
+  }
+
+  #remindSuspect(nowMs: number, slot: number, suspicion: Suspicion): void {
+    const { config, roster, timers } = this.#context;
+    this.#news.tellSuspect(slot, roster.incarnation(slot));
+    suspicion.remindToken = timers.schedule(nowMs + Math.ceil(config.fastSuspicionMs / REMINDERS), TIMER.remind, slot);
+  }
+
+  /** Who accused us and is fast hears our refutation from us: it may be the only one who waits for it. */
+  #answerAccuser(name: Uint8Array): void {
+    const { roster } = this.#context;
+    const slot = roster.find(name);
+    if (slot >= 0 && !roster.isSelf(slot) && this.#isFast(slot) && roster.hasAddress(slot)) this.#news.tellAlive(slot);
   }
 
   /** True for members that run the fast profile, when we do: others are treated as memberlist treats them. */
@@ -290,6 +323,7 @@ export class Membership {
     const suspicion = this.#suspicions.get(slot);
     if (suspicion === undefined) return;
     this.#context.timers.cancel(suspicion.token);
+    this.#context.timers.cancel(suspicion.remindToken);
     this.#suspicions.delete(slot);
   }
 

@@ -1,5 +1,5 @@
 import { grownBroadcastQueueArena } from '../kernels/arenas/broadcast-queue.ts';
-import { QUEUE_PACKET, QUEUE_REQUEST, REQUEST_FLAG } from '../kernels/layout.ts';
+import { HEADER, QUEUE_PACKET, QUEUE_REQUEST, REQUEST_FLAG } from '../kernels/layout.ts';
 import type { Address } from '../util/address.ts';
 import type { PacketSeal } from '../wire/packet.ts';
 import type { Context } from './context.ts';
@@ -14,6 +14,8 @@ export const SEND = {
   crc: 2,
   /** The receiver understands rumor framing. */
   extended: 4,
+  /** The same bytes as the message before, to somebody else. */
+  again: 8,
 } as const;
 
 /** What the budget counts for the head of a compound, and for each message in it (protocol §2). */
@@ -21,6 +23,7 @@ const COMPOUND_HEADER_BYTES = 2;
 const PART_BYTES = 2;
 /** Room a packet takes in the queue's out section beyond udpBufferBytes: alignment and the part of the lead. */
 const PACKET_SLACK_BYTES = 16;
+const EMPTY = new Uint8Array(0);
 
 /**
  * Datagrams to send. Messages are encoded into one buffer when the protocol decides on them; news is added when they are
@@ -43,6 +46,8 @@ export class Outbox {
   readonly #flags: number[] = [];
   /** How many messages these hold. The arrays keep their length: setting it is a slow call in V8, and as many come again. */
   #size = 0;
+  /** What went alone last. */
+  #sealed: Uint8Array = EMPTY;
   /** Messages handed out or filled so far. */
   #next = 0;
   /** The batch that was filled last: messages [#batchFirst, #batchFirst + #batchCount), of which #batchNext comes next. */
@@ -80,6 +85,23 @@ export class Outbox {
     this.top = end;
   }
 
+  /** Bytes of messages that fit a gossip packet besides the head of a compound. */
+  get newsRoom(): number {
+    return this.#context.config.udpBufferBytes - COMPOUND_HEADER_BYTES - this.#seal.gossipOverheadBytes;
+  }
+
+  /** The message that was encoded at [top, end) goes to all of these members, sealed once. `flags` of SEND. */
+  commitToAll(end: number, slots: readonly number[], flags: number): void {
+    const { roster } = this.#context;
+    const length = end - this.top;
+    let more = 0;
+    for (const slot of slots) {
+      this.#push(roster.address(slot), this.top, length, flags | more);
+      more = SEND.again;
+    }
+    this.top = end;
+  }
+
   /** A packet of news only, if there is any (protocol §14.1). */
   gossip(to: Address, flags: number): void {
     this.#push(to, this.top, 0, flags | SEND.piggyback);
@@ -96,8 +118,16 @@ export class Outbox {
       }
       const flags = this.#flags[this.#next] as number;
       if ((flags & SEND.piggyback) === 0) return this.#count(this.#sendAlone(this.#next++, flags));
-      this.#fillBatch();
+      if (this.#hasNews()) this.#fillBatch();
+      else if (this.#lengths[this.#next] === 0) this.#next++;
+      else return this.#count(this.#sendAlone(this.#next++, flags));
     }
+  }
+
+  /** Most of the time there is none, and no need to ask the queue. */
+  #hasNews(): boolean {
+    this.#beforeFill();
+    return (this.#context.kernels.queue.u32[HEADER.live >>> 2] as number) > 0;
   }
 
   #push(to: Address, start: number, length: number, flags: number): void {
@@ -112,19 +142,21 @@ export class Outbox {
 
   #sendAlone(index: number, flags: number): Transmit {
     const start = this.#starts[index] as number;
-    const message = this.bytes.subarray(start, start + (this.#lengths[index] as number));
-    return { to: this.#addresses[index] as Address, bytes: this.#seal.seal(message, (flags & SEND.crc) !== 0) };
+    if ((flags & SEND.again) === 0) {
+      const message = this.bytes.subarray(start, start + (this.#lengths[index] as number));
+      this.#sealed = this.#seal.seal(message, (flags & SEND.crc) !== 0);
+    }
+    return { to: this.#addresses[index] as Address, bytes: this.#sealed };
   }
 
   /** Hands messages that invite news to the queue, up to the next one that does not. */
   #fillBatch(): void {
-    this.#beforeFill();
     const { config, kernels, roster } = this.#context;
     const { queue } = kernels;
     const { u8, u32 } = queue;
     const room = config.udpBufferBytes - COMPOUND_HEADER_BYTES;
     const leadRoom = room - this.#seal.overheadBytes;
-    const gossipRoom = room - this.#seal.gossipOverheadBytes;
+    const gossipRoom = this.newsRoom;
     let inTop = 0;
     let count = 0;
     this.#batchFirst = this.#next;

@@ -9,6 +9,7 @@ import { nackDelayMs } from './math.ts';
 import type { Membership } from './membership.ts';
 import { type Outbox, SEND } from './outbox.ts';
 import { PING_BYTES_MAX } from './prober.ts';
+import { BEAT } from './ring-prober.ts';
 import type { Sequences, Waiting } from './sequences.ts';
 import { TIMER } from './timers.ts';
 
@@ -61,9 +62,17 @@ export class Responder {
   readonly #membership: Membership;
   readonly #outbox: Outbox;
   readonly #sequences: Sequences;
+  readonly #beat: (nowMs: number, name: Uint8Array) => void;
   readonly #relays = new Map<number, Relay>();
 
-  constructor(context: Context, membership: Membership, outbox: Outbox, sequences: Sequences) {
+  constructor(
+    context: Context,
+    membership: Membership,
+    outbox: Outbox,
+    sequences: Sequences,
+    beat: (nowMs: number, name: Uint8Array) => void,
+  ) {
+    this.#beat = beat;
     this.#context = context;
     this.#membership = membership;
     this.#outbox = outbox;
@@ -83,18 +92,24 @@ export class Responder {
       return;
     }
     let flags: number = SEND.piggyback;
+    const seqNo = codec.u32[(at + RECORD.number) >>> 2] as number;
     const ext = codec.u32[(at + RECORD.ext) >>> 2] as number;
     if (ext !== 0) {
       flags |= SEND.extended;
-      const slot = roster.find(viewOf(codec, at + RECORD.fromOffset));
+      const name = viewOf(codec, at + RECORD.fromOffset);
+      const slot = roster.find(name);
       if (slot >= 0) this.#membership.noteExt(nowMs, slot, ext);
+      if (seqNo === BEAT) {
+        this.#beat(nowMs, name);
+        return;
+      }
     }
     const payload = config.pingPayload?.() ?? null;
     const length = Math.min(payload?.length ?? 0, PING_PAYLOAD_BYTES_MAX);
     const outbox = this.#outbox;
     outbox.reserve(PING_BYTES_MAX);
     const end = encodeAck(outbox.bytes, outbox.top, {
-      seqNo: codec.u32[(at + RECORD.number) >>> 2] as number,
+      seqNo,
       payload: payload === null || length === 0 ? null : payload.subarray(0, length),
       ext: self.ext,
     });

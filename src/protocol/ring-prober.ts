@@ -1,5 +1,6 @@
 import { EXT, MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
-import { encodeIndirectPing, encodePing, encodeSuspect } from '../wire/messages.ts';
+import { bytesEqual } from '../util/bytes.ts';
+import { encodeIndirectPing, encodePing } from '../wire/messages.ts';
 import type { Context } from './context.ts';
 import type { Dissemination } from './dissemination.ts';
 import { scaledProbeIntervalMs } from './math.ts';
@@ -15,6 +16,13 @@ import { TIMER, type Timer } from './timers.ts';
 const INDIRECT_TIMEOUTS = 1.5;
 /** Members on the way to the next one that are probed at once, when one after the other turns out to be dead. */
 const WALK_MAX = 8;
+/** A beat is waited for at most so many ring timeouts longer than its interval, however late beats come. */
+const LATENESS_TIMEOUTS_MAX = 3;
+const LOST_SHARE = 0.8;
+/** Sequence number of a ping that nobody is to answer. */
+export const BEAT = 0;
+/** So many others must have said that they hear nothing of a member either, for a suspicion that only the suspect is told of. */
+const WITNESSES = 2;
 
 class RingProbe implements Waiting {
   readonly prober: RingProber;
@@ -45,13 +53,20 @@ class RingProbe implements Waiting {
   }
 }
 
+/** One of the two neighbours on the ring: slot and name, slot -1 = none is known. */
+interface Neighbour {
+  slot: number;
+  nameId: number;
+  distance: number;
+}
+
 /**
- * The second probe of the fast profile (protocol §24): every `ringIntervalMs` each member probes its successor on a ring of all members that announced EXT.fast, so a dead one is
- * found within one interval, and not only on average (SWIM's random order needs 4.6 intervals for 99 %). The random walk of the Prober goes on beside it and keeps SWIM's
- * guarantees; towards members that did not announce it there is nothing else.
+ * The second way of the fast profile to find failures (protocol §24): all members that announced EXT.fast stand on a ring. Every `ringIntervalMs` each tells its predecessor that it is alive, with a beat, and whoever does not hear
+ * its successor in time probes it. So a dead one is found within one interval, and not only on average (SWIM's random order needs 4.6 intervals for 99 %), at half the packets of pings and acks. The random walk of the Prober goes on beside
+ * it and keeps SWIM's guarantees; towards members that did not announce it there is nothing else.
  *
  * A probe: ping; no ack after a timeout that follows the round trips: ask others and ping once more; no ack after 1.5 more timeouts: suspect, unless no other answered either, which is
- * taken for a fault of our own (Lifeguard). A successor that is no longer alive is walked past at once.
+ * taken for a fault of our own (Lifeguard). A successor that is no longer alive is walked past at once. Two members that disagree about who is whose neighbour cost pings instead of beats, nothing else.
  */
 export class RingProber {
   readonly #context: Context;
@@ -62,12 +77,17 @@ export class RingProber {
   readonly #trips = new RoundTrips();
   readonly #probes = new Map<number, RingProbe>();
   readonly #position: number;
-  /** Slot and name of the successor, -1 = none is known. */
-  #successor = -1;
-  #successorName = 0;
-  #distance = Number.POSITIVE_INFINITY;
-  /** The successor is to be searched for among all members. */
+  /** Whom we watch, and who watches us. */
+  readonly #successor: Neighbour = noNeighbour();
+  readonly #predecessor: Neighbour = noNeighbour();
+  /** The neighbours are to be searched for among all members. */
   #isStale = true;
+  /** When the successor was last known to be alive. */
+  #heardMs = 0;
+  /** When its last beat came, and whose that was; and how late beats come as a rule: where they do, nobody hurries. */
+  #beatMs = 0;
+  #beatName = 0;
+  readonly #lateness = new RoundTrips();
   #walked = 0;
   #walkToken = 0;
 
@@ -89,13 +109,55 @@ export class RingProber {
     const { config, prng, self, timers } = this.#context;
     if ((self.ext & EXT.fast) === 0) return;
     timers.schedule(nowMs + 1 + prng.below(config.ringIntervalMs), TIMER.ringTick, 0);
+    timers.schedule(nowMs + 1 + prng.below(config.ringIntervalMs), TIMER.ringWatch, 0);
   }
 
+  /** Time for a beat. */
   tick(nowMs: number): void {
-    const { awareness, config, timers } = this.#context;
-    timers.schedule(nowMs + scaledProbeIntervalMs(config.ringIntervalMs, awareness.score), TIMER.ringTick, 0);
+    const { config, stats, timers } = this.#context;
+    timers.schedule(nowMs + config.ringIntervalMs, TIMER.ringTick, 0);
     this.#walked = 0;
-    this.#probeSuccessor(nowMs);
+    if (this.#isStale) this.#search();
+    const { slot } = this.#predecessor;
+    if (slot < 0) return;
+    stats.ringBeatsSent++;
+    this.#ping(slot, BEAT);
+  }
+
+  /** Looks whether the successor was heard. */
+  watch(nowMs: number, timer: Timer): void {
+    const { awareness, config, timers } = this.#context;
+    const graceMs = Math.max(
+      Math.ceil(config.ringTimeoutMs / 2),
+      Math.min(this.#lateness.timeoutMs(0), config.ringTimeoutMs * LATENESS_TIMEOUTS_MAX),
+    );
+    const intervalMs = scaledProbeIntervalMs(config.ringIntervalMs, awareness.score);
+    const dueMs = this.#heardMs + intervalMs + graceMs;
+    if (nowMs < dueMs) {
+      timers.schedule(dueMs, TIMER.ringWatch, 0);
+    } else if (nowMs - timer.dueMs > graceMs && timer.subject === 0) {
+      // We were late ourselves: what the successor sent may lie unread in the socket.
+      timers.schedule(nowMs + graceMs, TIMER.ringWatch, 1);
+    } else {
+      timers.schedule(nowMs + intervalMs, TIMER.ringWatch, 0);
+      this.#probeSuccessor(nowMs);
+    }
+  }
+
+  /** The member of this name says that it is alive. */
+  beat(nowMs: number, name: Uint8Array): void {
+    const { awareness, roster, stats } = this.#context;
+    stats.ringBeatsReceived++;
+    const { slot, nameId } = this.#successor;
+    if (slot < 0 || roster.nameId(slot) !== nameId || !bytesEqual(name, roster.nameBytes(slot))) return;
+    const { ringIntervalMs } = this.#context.config;
+    const lateMs = nowMs - this.#beatMs - ringIntervalMs;
+    // One that was lost is not late.
+    if (this.#beatName === nameId && lateMs < ringIntervalMs * LOST_SHARE) this.#lateness.add(Math.max(0, lateMs));
+    this.#beatName = nameId;
+    this.#beatMs = nowMs;
+    this.#heardMs = nowMs;
+    awareness.apply(-1);
   }
 
   /** Goes on to the next one between two ticks. */
@@ -105,23 +167,30 @@ export class RingProber {
     this.#probeSuccessor(nowMs);
   }
 
-  /** Something about this member changed: is it the successor now, or no longer? */
+  /** Something about this member changed: is it a neighbour now, or no longer? */
   changed(nowMs: number, slot: number): void {
-    if (slot === this.#successor) {
-      if (this.#isEligible(slot) && this.#context.roster.nameId(slot) === this.#successorName) return;
-      this.#forget();
-      const { self, timers } = this.#context;
-      if ((self.ext & EXT.fast) !== 0 && this.#walked < WALK_MAX && this.#walkToken === 0)
-        this.#walkToken = timers.schedule(nowMs, TIMER.ringWalk, 0);
+    const isEligible = this.#isEligible(slot);
+    const wasSuccessor = slot === this.#successor.slot;
+    if (wasSuccessor || slot === this.#predecessor.slot) {
+      const { nameId } = wasSuccessor ? this.#successor : this.#predecessor;
+      if (isEligible && this.#context.roster.nameId(slot) === nameId) return;
+      this.forget();
+      if (wasSuccessor) this.#walkOn(nowMs);
       return;
     }
-    if (this.#isStale || !this.#isEligible(slot)) return;
-    this.#consider(slot);
+    if (!this.#isStale && isEligible && this.#consider(slot)) this.#walkOn(nowMs);
+  }
+
+  #walkOn(nowMs: number): void {
+    const { self, timers } = this.#context;
+    if ((self.ext & EXT.fast) !== 0 && this.#walked < WALK_MAX && this.#walkToken === 0)
+      this.#walkToken = timers.schedule(nowMs, TIMER.ringWalk, 0);
   }
 
   acked(nowMs: number, probe: RingProbe, ext: number): void {
     const { awareness, roster, stats } = this.#context;
     stats.ringProbesAcked++;
+    if (probe.slot === this.#successor.slot) this.#heardMs = nowMs;
     if (probe.relaysAsked === 0) this.#trips.add(nowMs - probe.startMs);
     awareness.apply(-1);
     if (ext !== 0 && roster.nameId(probe.slot) === probe.nameId) this.#membership.noteExt(nowMs, probe.slot, ext);
@@ -134,7 +203,7 @@ export class RingProber {
     if (probe === undefined) return;
     const { config, kernels, roster, self } = this.#context;
     if (!this.#isSame(probe)) return;
-    this.#ping(probe);
+    this.#ping(probe.slot, probe.seqNo);
     const target = roster.address(probe.slot);
     const { table } = kernels;
     const picked = table.sample(nowMs, config.indirectChecks, PICK.alive, 0, probe.slot);
@@ -173,17 +242,18 @@ export class RingProber {
       return;
     }
     stats.ringProbesFailed++;
-    this.#tellSuspect(probe);
-    this.#membership.accuse(nowMs, probe.slot, MESSAGE.suspect, probe.incarnation);
+    const isWitnessed = probe.nacks >= WITNESSES;
+    if (!isWitnessed) this.#news.tellSuspect(probe.slot, probe.incarnation);
+    this.#membership.accuse(nowMs, probe.slot, MESSAGE.suspect, probe.incarnation, isWitnessed);
   }
 
   #probeSuccessor(nowMs: number): void {
     const { config, roster, stats, timers } = this.#context;
     if (this.#isStale) this.#search();
-    const slot = this.#successor;
+    const { slot, nameId } = this.#successor;
     if (slot < 0) return;
     for (const probe of this.#probes.values()) if (probe.slot === slot) return;
-    const probe = new RingProbe(this, slot, this.#successorName, roster.incarnation(slot), nowMs);
+    const probe = new RingProbe(this, slot, nameId, roster.incarnation(slot), nowMs);
     probe.seqNo = this.#sequences.take(probe);
     this.#probes.set(probe.seqNo, probe);
     const timeoutMs = this.#trips.timeoutMs(config.ringTimeoutMs);
@@ -194,33 +264,21 @@ export class RingProber {
       probe.seqNo,
     );
     stats.ringProbesSent++;
-    this.#ping(probe);
+    this.#ping(slot, probe.seqNo);
   }
 
-  #ping(probe: RingProbe): void {
+  #ping(slot: number, seqNo: number): void {
     const { roster, self } = this.#context;
     this.#outbox.reserve(PING_BYTES_MAX);
     const end = encodePing(this.#outbox.bytes, this.#outbox.top, {
-      seqNo: probe.seqNo,
-      node: roster.nameBytes(probe.slot),
+      seqNo,
+      node: roster.nameBytes(slot),
       sourceAddr: self.address.ip,
       sourcePort: self.address.port,
       sourceNode: self.name,
       ext: self.ext,
     });
-    this.#outbox.commit(end, roster.address(probe.slot), SEND.piggyback | SEND.extended);
-  }
-
-  /** Who is accused hears it first, from the accuser: its refutation is on its way while the accusation still spreads. */
-  #tellSuspect({ slot, incarnation }: RingProbe): void {
-    const { roster, self } = this.#context;
-    this.#outbox.reserve(PING_BYTES_MAX);
-    const end = encodeSuspect(this.#outbox.bytes, this.#outbox.top, {
-      incarnation,
-      node: roster.nameBytes(slot),
-      from: self.name,
-    });
-    this.#outbox.commit(end, roster.address(slot), this.#news.sendFlags(slot) & SEND.crc);
+    this.#outbox.commit(end, roster.address(slot), SEND.piggyback | SEND.extended);
   }
 
   #end(probe: RingProbe): void {
@@ -250,30 +308,40 @@ export class RingProber {
     );
   }
 
-  #forget(): void {
-    this.#successor = -1;
-    this.#successorName = 0;
-    this.#distance = Number.POSITIVE_INFINITY;
+  /** The neighbours are to be searched for. */
+  forget(): void {
+    Object.assign(this.#successor, noNeighbour());
+    Object.assign(this.#predecessor, noNeighbour());
     this.#isStale = true;
   }
 
-  /** Looks at all members: needed at the start, and when the successor is gone, which for each death is the case at one member. */
+  /** Looks at all members: needed at the start, and when a neighbour is gone, which for each death is the case at two members. */
   #search(): void {
     const { roster } = this.#context;
-    this.#forget();
+    this.forget();
     this.#isStale = false;
-    for (let i = 0; i < roster.count; i++) {
-      const slot = roster.slotAt(i);
-      if (this.#isEligible(slot)) this.#consider(slot);
-    }
+    for (let slot = 0; slot < roster.slotsEnd; slot++) if (this.#isEligible(slot)) this.#consider(slot);
   }
 
-  #consider(slot: number): void {
+  /** Puts a member in its place beside us; true when it is the successor now. */
+  #consider(slot: number): boolean {
     const { roster } = this.#context;
-    const distance = ringDistance(this.#position, ringPosition(roster.nameBytes(slot)));
-    if (distance >= this.#distance) return;
-    this.#successor = slot;
-    this.#successorName = roster.nameId(slot);
-    this.#distance = distance;
+    const position = ringPosition(roster.nameBytes(slot));
+    const behind = ringDistance(position, this.#position);
+    if (behind < this.#predecessor.distance) become(this.#predecessor, slot, roster.nameId(slot), behind);
+    const ahead = ringDistance(this.#position, position);
+    if (ahead >= this.#successor.distance) return false;
+    become(this.#successor, slot, roster.nameId(slot), ahead);
+    return true;
   }
+}
+
+function noNeighbour(): Neighbour {
+  return { slot: -1, nameId: 0, distance: Number.POSITIVE_INFINITY };
+}
+
+function become(neighbour: Neighbour, slot: number, nameId: number, distance: number): void {
+  neighbour.slot = slot;
+  neighbour.nameId = nameId;
+  neighbour.distance = distance;
 }

@@ -26,8 +26,9 @@ export class Sequences {
 
   /** A number that nobody waits for, and from now on `waiting` does. */
   take(waiting: Waiting): number {
+    // 0 is no number to answer to, see BEAT.
     do this.#last = (this.#last + 1) >>> 0;
-    while (this.#waiting.has(this.#last));
+    while (this.#last === 0 || this.#waiting.has(this.#last));
     this.#waiting.set(this.#last, waiting);
     return this.#last;
   }

@@ -69,8 +69,11 @@ export interface EngineStats {
   ringProbesAcked: number;
   ringProbesFailed: number;
   ringProbesDoubted: number;
+  /** Beats to the predecessor on the ring, and from others. */
+  ringBeatsSent: number;
+  ringBeatsReceived: number;
   /** Packets of news that were sent at once, without waiting for the next gossip tick. */
-  eagerPackets: number;
+  urgentPackets: number;
   /** Halves of exchanges of an averaging. */
   averagesReceived: number;
   /** Those that would have begun one more than we take part in. */
@@ -144,7 +147,9 @@ export function createStats(): EngineStats {
     ringProbesAcked: 0,
     ringProbesFailed: 0,
     ringProbesDoubted: 0,
-    eagerPackets: 0,
+    ringBeatsSent: 0,
+    ringBeatsReceived: 0,
+    urgentPackets: 0,
     averagesReceived: 0,
     averagesRefused: 0,
     userMessagesReceived: 0,

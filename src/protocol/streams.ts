@@ -2,6 +2,7 @@ import { MESSAGE } from '../kernels/contract.ts';
 import type { Address } from '../util/address.ts';
 import { decodeMessage } from '../wire/decode.ts';
 import type { StreamSeal } from '../wire/stream.ts';
+import type { PackJob } from '../wire/stream-job.ts';
 import type { Context } from './context.ts';
 import { TIMER } from './timers.ts';
 import type { StreamAnswer, StreamRequest } from './types.ts';
@@ -13,6 +14,8 @@ export interface ReplyStep {
   /** Why the exchange has failed. */
   readonly problem: string | undefined;
 }
+
+type Made = Pick<StreamRequest, 'bytes' | 'pack'>;
 
 /** What one exchange is for. */
 export interface Exchange {
@@ -30,6 +33,34 @@ export interface Exchange {
 const NO_BYTES = new Uint8Array(0);
 /** How long after its deadline an exchange that the driver never reported on is given up, ms. */
 const GRACE_MS = 1000;
+
+/** What is to be written is made when it is first asked for: a connection that is refused costs no state of thousands of members. */
+class Request implements StreamRequest {
+  readonly id: number;
+  readonly to: Address;
+  readonly expectsReply: boolean;
+  readonly deadlineMs: number;
+  readonly #make: () => Made;
+  #made: Made | undefined;
+
+  constructor(id: number, { to, expectsReply, deadlineMs }: Exchange, make: () => Made) {
+    this.id = id;
+    this.to = to;
+    this.expectsReply = expectsReply;
+    this.deadlineMs = deadlineMs;
+    this.#make = make;
+  }
+
+  get bytes(): Uint8Array {
+    this.#made ??= this.#make();
+    return this.#made.bytes;
+  }
+
+  get pack(): PackJob | undefined {
+    this.#made ??= this.#make();
+    return this.#made.pack;
+  }
+}
 
 /** Stream exchanges that we open: handed to the driver, matched with what it reports, never waited for longer than their deadline. */
 export class Streams {
@@ -59,11 +90,11 @@ export class Streams {
     for (let id = this.#waiting.shift(); id !== undefined; id = this.#waiting.shift()) {
       const entry = this.#open.get(id);
       if (entry === undefined) continue;
-      const { to, expectsReply, deadlineMs, message } = entry.exchange;
-      const plain = message();
-      const pack = mayDefer ? this.#seal.packJob(plain) : undefined;
-      const bytes = pack ? NO_BYTES : this.#seal.wrap(plain, true);
-      return { id, to, bytes, pack, expectsReply, deadlineMs };
+      return new Request(id, entry.exchange, () => {
+        const plain = entry.exchange.message();
+        const pack = mayDefer ? this.#seal.packJob(plain) : undefined;
+        return { bytes: pack ? NO_BYTES : this.#seal.wrap(plain, true), pack };
+      });
     }
     return undefined;
   }

@@ -24,6 +24,8 @@ export class Suspicion {
   #deadlineMs: number;
   /** Timer that is to fire for this suspicion; set by whoever schedules it. */
   token = 0;
+  /** Timer of the next reminder to the suspect, 0 = none: everybody hears of the suspicion. */
+  remindToken = 0;
   /** The deadline was put off once because this process had slept (protocol §12.3). */
   graced = false;
 

@@ -34,8 +34,12 @@ export const TIMER = {
   ringEnd: 15,
   /** The successor is gone: on to the next one. */
   ringWalk: 16,
-  /** News that waited for its turn to be pushed. */
-  eagerPush: 17,
+  /** Urgent news is to be told, or a pause after that is over. */
+  urgentNews: 17,
+  /** A suspect that nobody else was told of is reminded of the suspicion; `subject` is the slot. */
+  remind: 18,
+  /** The successor on the ring should have been heard by now; `subject` is 1 when it was put off. */
+  ringWatch: 19,
 } as const;
 export type TimerKind = (typeof TIMER)[keyof typeof TIMER];
 
@@ -47,100 +51,126 @@ export interface Timer {
   readonly token: number;
 }
 
+/** A token is the place of the timer, and above it how many timers there were before it. */
+const PLACES_MAX = 2 ** 21;
+const MADE_MAX = 2 ** 32;
+const NONE = -1;
+
 /**
- * A binary heap of deadlines, earliest first, in the order of their making when due together. A timer is live while
- * its token is in #live; cancel() takes the token out, and the heap entry is dropped when it comes to the top, or by a
- * sweep once more than half of the heap is stale, so memory stays within twice the number of live timers.
+ * A binary heap of deadlines, earliest first, in the order of their making when due together. What belongs to a timer lies in columns under its place, and the heap holds places: a process that runs thousands of
+ * engines has tens of thousands of timers at a time, and as objects they would be copied by each collection of the young.
  */
 export class Timers {
-  #heap: Timer[] = [];
-  readonly #live = new Set<number>();
-  #nextToken = 1;
+  /** Columns by place. A free place has position NONE. */
+  readonly #dueMs: number[] = [];
+  readonly #kinds: number[] = [];
+  readonly #subjects: number[] = [];
+  readonly #tokens: number[] = [];
+  readonly #positions: number[] = [];
+  readonly #free: number[] = [];
+  /** Places in heap order; of the array only the first #size count. */
+  readonly #heap: number[] = [];
+  #size = 0;
+  #freeCount = 0;
+  #made = 0;
   /** Time of the call that the engine is in, for those who are not told it. */
   nowMs = Number.NEGATIVE_INFINITY;
 
-  /** Live timers. */
+  /** Timers that wait. */
   get size(): number {
-    return this.#live.size;
+    return this.#size;
   }
 
   /** Schedules and returns the token to cancel it with. */
   schedule(dueMs: number, kind: TimerKind, subject: number): number {
     assert(Number.isFinite(dueMs), 'a timer needs a finite time');
-    const token = this.#nextToken++;
-    this.#live.add(token);
-    this.#push({ dueMs, kind, subject, token });
+    const place = this.#freeCount > 0 ? (this.#free[--this.#freeCount] as number) : this.#positions.length;
+    assert(place < PLACES_MAX, 'an engine has at most 2^21 timers');
+    this.#made = this.#made + 1 < MADE_MAX ? this.#made + 1 : 1;
+    const token = this.#made * PLACES_MAX + place;
+    this.#dueMs[place] = dueMs;
+    this.#kinds[place] = kind;
+    this.#subjects[place] = subject;
+    this.#tokens[place] = token;
+    this.#rise(this.#size++, place);
     return token;
   }
 
   /** Forgets a timer. Nothing happens when it has fired, or for token 0. */
   cancel(token: number): void {
-    if (!this.#live.delete(token)) return;
-    if (this.#heap.length > 32 && this.#live.size * 2 < this.#heap.length) this.#sweep();
+    const place = token % PLACES_MAX;
+    if (token === 0 || this.#tokens[place] !== token) return;
+    this.#remove(this.#positions[place] as number);
   }
 
   /** The next deadline. */
   nextMs(): number | undefined {
-    this.#dropStale();
-    return this.#heap[0]?.dueMs;
+    return this.#size === 0 ? undefined : this.#dueMs[this.#heap[0] as number];
   }
 
   /** Takes the earliest timer that is due at `nowMs`. */
   pop(nowMs: number): Timer | undefined {
-    this.#dropStale();
-    const top = this.#heap[0];
-    if (top === undefined || top.dueMs > nowMs) return undefined;
-    this.#removeTop();
-    this.#live.delete(top.token);
-    return top;
+    if (this.#size === 0) return undefined;
+    const place = this.#heap[0] as number;
+    const dueMs = this.#dueMs[place] as number;
+    if (dueMs > nowMs) return undefined;
+    const timer = {
+      dueMs,
+      kind: this.#kinds[place] as TimerKind,
+      subject: this.#subjects[place] as number,
+      token: this.#tokens[place] as number,
+    };
+    this.#remove(0);
+    return timer;
   }
 
-  #dropStale(): void {
-    let top = this.#heap[0];
-    while (top !== undefined && !this.#live.has(top.token)) {
-      this.#removeTop();
-      top = this.#heap[0];
-    }
+  /** Takes out what stands at a position of the heap; the last one takes its position and goes to where it belongs. */
+  #remove(position: number): void {
+    const gone = this.#heap[position] as number;
+    this.#positions[gone] = NONE;
+    this.#tokens[gone] = 0;
+    this.#free[this.#freeCount++] = gone;
+    const last = this.#heap[--this.#size] as number;
+    if (last === gone) return;
+    const parent = (position - 1) >> 1;
+    if (position > 0 && this.#isBefore(last, this.#heap[parent] as number)) this.#rise(position, last);
+    else this.#sink(position, last);
   }
 
-  #sweep(): void {
-    const live = this.#heap.filter((timer) => this.#live.has(timer.token));
-    this.#heap = [];
-    for (const timer of live) this.#push(timer);
-  }
-
-  #push(timer: Timer): void {
+  #rise(from: number, place: number): void {
     const heap = this.#heap;
-    let at = heap.length;
-    heap.push(timer);
+    let at = from;
     while (at > 0) {
       const up = (at - 1) >> 1;
-      const parent = heap[up] as Timer;
-      if (!before(timer, parent)) break;
+      const parent = heap[up] as number;
+      if (!this.#isBefore(place, parent)) break;
       heap[at] = parent;
+      this.#positions[parent] = at;
       at = up;
     }
-    heap[at] = timer;
+    heap[at] = place;
+    this.#positions[place] = at;
   }
 
-  #removeTop(): void {
+  #sink(from: number, place: number): void {
     const heap = this.#heap;
-    const last = heap.pop() as Timer;
-    if (heap.length === 0) return;
-    let at = 0;
+    let at = from;
     for (;;) {
       let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as Timer, heap[child] as Timer)) child++;
-      const candidate = heap[child] as Timer;
-      if (!before(candidate, last)) break;
+      if (child >= this.#size) break;
+      if (child + 1 < this.#size && this.#isBefore(heap[child + 1] as number, heap[child] as number)) child++;
+      const candidate = heap[child] as number;
+      if (!this.#isBefore(candidate, place)) break;
       heap[at] = candidate;
+      this.#positions[candidate] = at;
       at = child;
     }
-    heap[at] = last;
+    heap[at] = place;
+    this.#positions[place] = at;
   }
-}
 
-function before(a: Timer, b: Timer): boolean {
-  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.token < b.token);
+  #isBefore(a: number, b: number): boolean {
+    const difference = (this.#dueMs[a] as number) - (this.#dueMs[b] as number);
+    return difference < 0 || (difference === 0 && (this.#tokens[a] as number) < (this.#tokens[b] as number));
+  }
 }

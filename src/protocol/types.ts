@@ -56,6 +56,7 @@ export interface Transmit {
 export interface StreamRequest {
   readonly id: number;
   readonly to: Address;
+  /** What to write, made when it (or `pack`) is first read: read it when the connection stands. */
   readonly bytes: Uint8Array;
   /** Instead of `bytes`, which are empty then, for a driver that may defer: do this, hand the result to sealStream(), and write what that gives. */
   readonly pack?: PackJob | undefined;

@@ -368,11 +368,12 @@ export class Simulation {
     node.isRejoining = true;
     this.#timeline.at(rejoinPauseMs(intervalMs, node.luck), node, () => {
       node.isRejoining = false;
-      const address = node.failed.pick(node.luck, this.nowMs);
-      if (address === undefined) return;
-      node.engine.join(node.localMs(this.nowMs), [address]);
-      this.#drain(node);
-      this.#scheduleRejoin(node);
+      const address = node.failed.pick(node.luck, this.nowMs, node.engine.aliveCount);
+      if (address !== undefined) {
+        node.engine.join(node.localMs(this.nowMs), [address]);
+        this.#drain(node);
+      }
+      if (node.failed.size > 0) this.#scheduleRejoin(node);
     });
   }
 

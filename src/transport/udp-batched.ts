@@ -40,6 +40,7 @@ export class BatchedSocket implements PacketSocket {
   readonly #bind: Address;
   readonly #handlers: PacketHandlers;
   readonly #native: NativeUdpConstructor;
+  readonly #bufferBytes: number;
   #socket: NativeUdpSocket | undefined;
   #ring: Uint8Array | undefined;
   /** Datagrams that wait for flush(): descriptors, then bytes. */
@@ -52,8 +53,15 @@ export class BatchedSocket implements PacketSocket {
   #closing: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
-  constructor(bind: Address, handlers: PacketHandlers, native: NativeUdpConstructor) {
+  /** `bufferBytes`: wanted size of the system's buffers, more where a socket serves many nodes. */
+  constructor(
+    bind: Address,
+    handlers: PacketHandlers,
+    native: NativeUdpConstructor,
+    bufferBytes: number = SOCKET_BUFFER_BYTES,
+  ) {
     this.#bind = bind;
+    this.#bufferBytes = bufferBytes;
     this.#handlers = handlers;
     this.#native = native;
   }
@@ -61,7 +69,7 @@ export class BatchedSocket implements PacketSocket {
   open(): Promise<Address> {
     const { ip, port } = this.#bind;
     try {
-      const socket = new this.#native(ip, port, SOCKET_BUFFER_BYTES, (bits) => this.#handleEvents(bits));
+      const socket = new this.#native(ip, port, this.#bufferBytes, (bits) => this.#handleEvents(bits));
       this.#socket = socket;
       this.#ring = threadRing();
       return Promise.resolve({ ip, port: socket.port() });

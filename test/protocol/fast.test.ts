@@ -147,7 +147,10 @@ describe('the fast profile', () => {
       const sim = new Simulation({ seed: 5, profile: profiles === 'lan' ? 'lan' : 'fast', history: 100 });
       for (let i = 0; i < 20; i++) {
         const isPlain = i % 2 === 0;
-        sim.addNode(`n${i}`, isPlain && profiles === 'mixed' ? { tuning: { ringIntervalMs: 0, eagerFanout: 0 } } : {});
+        sim.addNode(
+          `n${i}`,
+          isPlain && profiles === 'mixed' ? { tuning: { ringIntervalMs: 0, urgentNews: false } } : {},
+        );
       }
       sim.joinAll();
       sim.run(5000);
@@ -165,8 +168,9 @@ describe('the fast profile', () => {
     for (let i = 0; i < 5; i++) sim.addNode(`plain${i}`, { tuning: { extensions: false } });
     sim.joinAll();
     sim.run(20_000);
-    expect(sim.node('plain0').engine.stats.ringProbesSent).toBe(0);
-    expect(sim.node('n0').engine.stats.ringProbesSent).toBeGreaterThan(50);
+    expect(sim.node('plain0').engine.stats.ringBeatsSent).toBe(0);
+    expect(sim.node('plain0').engine.stats.ringBeatsReceived).toBe(0);
+    expect(sim.node('n0').engine.stats.ringBeatsSent).toBeGreaterThan(50);
     const verdicts = kill(sim, ['plain3']);
     expect(verdicts[0]).toBeGreaterThan(4000);
   });

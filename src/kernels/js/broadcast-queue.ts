@@ -37,6 +37,7 @@ const ENTRY_TOP = QUEUE.entryTop >> 2;
 const FINISHED_COUNT = QUEUE.finishedCount >> 2;
 const EVICTED_COUNT = QUEUE.evictedCount >> 2;
 const INVALIDATED_COUNT = QUEUE.invalidatedCount >> 2;
+const TRANSMITS = QUEUE_ENTRY.transmits >> 2;
 const TRANSMITTED_COUNT = QUEUE.transmittedCount >> 2;
 const USER_CREDIT = QUEUE.userCredit >> 2;
 
@@ -180,6 +181,7 @@ export class JsBroadcastQueue implements BroadcastQueue {
     u32[at + KEY] = key;
     u32[at + LENGTH] = length;
     this.#f64[(at + ID) >> 1] = id;
+    u32[at + TRANSMITS] = (u32[item + (QUEUE_ITEM.lane >> 2)] as number) >>> 16;
     u32[at + TOKEN] = u32[item + (QUEUE_ITEM.token >> 2)] as number;
     u32[at + FACTS] = prefix | (lane << LANE_SHIFT) | (STATE_QUEUED << STATE_SHIFT);
     this.#heap.push(entry, this.inOffset + offset, length);

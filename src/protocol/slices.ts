@@ -1,0 +1,294 @@
+import { EXT, STATUS } from '../kernels/contract.ts';
+import { COMPOUND_COUNT_MAX, encodeCompoundOf } from '../wire/compound.ts';
+import type { Context } from './context.ts';
+import { transmitLimit } from './math.ts';
+import { type Outbox, SEND } from './outbox.ts';
+import { ringPosition } from './ring.ts';
+import type { Roster } from './roster.ts';
+import { TIMER } from './timers.ts';
+
+/** Up to so many members whoever has urgent news tells all of them itself. */
+const DIRECT_MEMBERS = 32;
+/** Pause between two packets of a leader to its slice, ms: failures that come together are told together. */
+const PAUSE_MS = 20;
+/** While news keeps coming the pause doubles up to this. */
+const PAUSE_MAX_MS = 40;
+/** Bytes that wait to be told at most; what comes on top spreads by gossip alone. */
+const WAITING_BYTES_MAX = 65536;
+/**
+ * What all were told gossips on this often, not as often as news that depends on it: of those who missed it, one in 20,000 is left to the next exchange of states.
+ * Where more than one in FEW_SHARE members is not told, or so many are what the news of the last COUNTED_MS is about, that leaders are among them, gossip carries the news as ever.
+ */
+const REPAIR_TRANSMITS = 10;
+const FEW_SHARE = 20;
+export const COUNTED_MS = 2000;
+
+/** Messages that wait to be told to the same members. */
+class Batch {
+  bytes = new Uint8Array(2048);
+  top = 0;
+  readonly lengths: number[] = [];
+
+  add(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (this.top + length > WAITING_BYTES_MAX) return;
+    if (this.top + length > this.bytes.length) {
+      const larger = new Uint8Array(Math.max(2 * this.bytes.length, this.top + length));
+      larger.set(this.bytes.subarray(0, this.top));
+      this.bytes = larger;
+    }
+    for (let i = 0; i < length; i++) this.bytes[this.top + i] = bytes[start + i] as number;
+    this.top += length;
+    this.lengths.push(length);
+  }
+
+  clear(): void {
+    this.top = 0;
+    this.lengths.length = 0;
+  }
+}
+
+/**
+ * How urgent news of the fast profile reaches everybody in two hops (protocol §24.4; after Gupta, Liskov, Rodrigues 2004, "Efficient Routing for Peer-to-Peer Overlays"). The members are dealt by a
+ * hash of their names to about sqrt(n) slices. The first alive one of each slice is its leader, which nobody elects: each member reads it off its table. Who has news of its own tells the leaders; a leader that
+ * hears news for the first time tells its slice. Gossip goes on beside it and repairs what a lost packet or a dead leader left out, so two members that disagree about who leads lose some ms and nothing else.
+ *
+ * Packets are plain gossip. Nothing on the wire says who leads.
+ */
+export class Slices {
+  readonly #context: Context;
+  readonly #outbox: Outbox;
+  readonly #ownRank: number;
+  /** News of our own, for the leaders; and news for the slice that we lead. */
+  readonly #forLeaders = new Batch();
+  readonly #forSlice = new Batch();
+  #isWaiting = false;
+  #isPaused = false;
+  #pauseMs = PAUSE_MS;
+  /** The leader of our slice: slot, name and rank. -1 = to be searched for. */
+  #leader = -1;
+  #leaderName = 0;
+  #leaderRank = 0;
+  /** Bits that tell the slices apart when the leader was searched for. */
+  #bits = -1;
+  /** Where we lead: slots of our slice, of whatever status, once somebody asked. */
+  #followers: number[] | undefined;
+  /** Members at that time, and those of them whom nobody tells: they do not run the profile. */
+  #searchedCount = 0;
+  #strangers = 0;
+  /** Urgent news lately, and since when. */
+  #counted = 0;
+  #countedFromMs = Number.NEGATIVE_INFINITY;
+
+  constructor(context: Context, outbox: Outbox) {
+    this.#context = context;
+    this.#outbox = outbox;
+    this.#ownRank = sliceRank(context.self.name);
+  }
+
+  /**
+   * Tells all: it is news of our own (`isOwn`), or news to us that our slice may not have. The message is bytes[start, end). Answers how many transmits by gossip that spares.
+   */
+  tell(nowMs: number, isOwn: boolean, bytes: Uint8Array, start: number, end: number): number {
+    const { config, roster, self, timers } = this.#context;
+    if (!config.urgentNews || (self.ext & EXT.fast) === 0) return 0;
+    const isLeader = this.#isLeader();
+    if (isOwn) this.#forLeaders.add(bytes, start, end);
+    else if (isLeader) this.#forSlice.add(bytes, start, end);
+    if ((isOwn || isLeader) && !this.#isWaiting) {
+      this.#isWaiting = true;
+      if (!this.#isPaused) timers.schedule(nowMs, TIMER.urgentNews, 0);
+    }
+    if (nowMs - this.#countedFromMs > COUNTED_MS) {
+      this.#countedFromMs = nowMs;
+      this.#counted = 0;
+    }
+    this.#counted++;
+    if (this.#strangers * FEW_SHARE > roster.count || this.isHeadless(nowMs)) return 0;
+    return Math.max(0, transmitLimit(config.retransmitMult, roster.count) - REPAIR_TRANSMITS);
+  }
+
+  /** Sends what waits, unless a pause has yet to end. */
+  tick(nowMs: number): void {
+    this.#isPaused = false;
+    if (!this.#isWaiting) {
+      this.#pauseMs = PAUSE_MS;
+      return;
+    }
+    this.#isWaiting = false;
+    this.#isPaused = true;
+    this.#context.timers.schedule(nowMs + this.#pauseMs, TIMER.urgentNews, 0);
+    this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MAX_MS);
+    if (this.#forLeaders.top > 0) this.#send(this.#forLeaders, this.#leaders());
+    if (this.#forSlice.top > 0) this.#send(this.#forSlice, this.#slice());
+    this.#forLeaders.clear();
+    this.#forSlice.clear();
+  }
+
+  /** So much news lately that it is about leaders too: what they would tell has to be gossiped, and fast. */
+  isHeadless(nowMs: number): boolean {
+    return nowMs - this.#countedFromMs <= COUNTED_MS && this.#counted * FEW_SHARE > this.#context.roster.count;
+  }
+
+  /** Looks up who leads when that is not known, so that nobody has to when there is news. */
+  prepare(): void {
+    if (this.#context.config.urgentNews && this.#isLeader() && this.#followers === undefined) this.#slice();
+  }
+
+  /** Something about this member changed: does it lead our slice now, or no longer? */
+  changed(slot: number): void {
+    if (this.#leader < 0) return;
+    const { roster } = this.#context;
+    // A slot that is used again is another member's.
+    if (this.#followers !== undefined && !roster.isUsed(slot)) this.#followers = undefined;
+    if (slot === this.#leader) {
+      if (!isEligible(roster, slot) || roster.nameId(slot) !== this.#leaderName) this.#leader = -1;
+      return;
+    }
+    if (!isEligible(roster, slot)) return;
+    const rank = sliceRank(roster.nameBytes(slot));
+    if (sliceOf(rank, this.#bits) !== sliceOf(this.#ownRank, this.#bits)) return;
+    if (this.#followers?.includes(slot) === false) this.#followers.push(slot);
+    if (rank < this.#leaderRank) this.#lead(slot, rank);
+  }
+
+  /** The leader of our slice is to be searched for. */
+  forget(): void {
+    this.#leader = -1;
+  }
+
+  #isLeader(): boolean {
+    const { roster } = this.#context;
+    const bits = sliceBits(roster.count);
+    if (this.#leader < 0 || bits !== this.#bits || roster.count > this.#searchedCount * 1.1) this.#search(bits);
+    return this.#leader === roster.selfSlot && roster.count > DIRECT_MEMBERS;
+  }
+
+  /** Looks at all members: needed when the leader of our slice is gone, or the number of slices changes. */
+  #search(bits: number): void {
+    const { roster } = this.#context;
+    this.#bits = bits;
+    this.#followers = undefined;
+    this.#searchedCount = roster.count;
+    this.#strangers = 0;
+    const own = sliceOf(this.#ownRank, bits);
+    this.#lead(roster.selfSlot, this.#ownRank);
+    for (let slot = 0; slot < roster.slotsEnd; slot++) {
+      if (roster.isUsed(slot) && (roster.ext(slot) & EXT.fast) === 0) this.#strangers++;
+      if (!isEligible(roster, slot)) continue;
+      const rank = sliceRank(roster.nameBytes(slot));
+      if (rank < this.#leaderRank && sliceOf(rank, bits) === own) this.#lead(slot, rank);
+    }
+  }
+
+  #lead(slot: number, rank: number): void {
+    this.#leader = slot;
+    this.#leaderName = this.#context.roster.nameId(slot);
+    this.#leaderRank = rank;
+  }
+
+  /** Slots of those that pass our news on; where we lead, our slice instead of ourselves; all where there are few. */
+  #leaders(): number[] {
+    const { roster } = this.#context;
+    const isDirect = roster.count <= DIRECT_MEMBERS;
+    const bits = sliceBits(roster.count);
+    const slots: number[] = [];
+    const ranks = new Map<number, number>();
+    const leaders = new Map<number, number>();
+    for (let slot = 0; slot < roster.slotsEnd; slot++) {
+      if (!roster.isSelf(slot) && !isEligible(roster, slot)) continue;
+      if (isDirect) {
+        if (!roster.isSelf(slot)) slots.push(slot);
+        continue;
+      }
+      const rank = sliceRank(roster.nameBytes(slot));
+      const slice = sliceOf(rank, bits);
+      const best = ranks.get(slice);
+      if (best !== undefined && best <= rank) continue;
+      ranks.set(slice, rank);
+      leaders.set(slice, slot);
+    }
+    for (const slot of leaders.values()) {
+      if (roster.isSelf(slot)) slots.push(...this.#slice());
+      else slots.push(slot);
+    }
+    return slots;
+  }
+
+  /** Slots of the others in our slice. */
+  #slice(): number[] {
+    const { roster } = this.#context;
+    const bits = sliceBits(roster.count);
+    const own = sliceOf(this.#ownRank, bits);
+    if (this.#followers === undefined) {
+      this.#followers = [];
+      for (let slot = 0; slot < roster.slotsEnd; slot++) {
+        if (roster.isUsed(slot) && sliceOf(sliceRank(roster.nameBytes(slot)), bits) === own) this.#followers.push(slot);
+      }
+    }
+    return this.#followers.filter((slot) => isEligible(roster, slot));
+  }
+
+  /** As few packets as hold the batch, the same bytes to all. */
+  #send(batch: Batch, slots: readonly number[]): void {
+    const { stats } = this.#context;
+    if (slots.length === 0) return;
+    const room = this.#outbox.newsRoom;
+    let first = 0;
+    let start = 0;
+    while (first < batch.lengths.length) {
+      let count = 1;
+      let bytes = 2 + (batch.lengths[first] as number);
+      while (first + count < batch.lengths.length && count < COMPOUND_COUNT_MAX) {
+        const more = 2 + (batch.lengths[first + count] as number);
+        if (bytes + more > room) break;
+        bytes += more;
+        count++;
+      }
+      this.#outbox.reserve(2 + bytes);
+      const end = encodeCompoundOf(
+        this.#outbox.bytes,
+        this.#outbox.top,
+        batch.bytes,
+        start,
+        batch.lengths,
+        first,
+        count,
+      );
+      this.#outbox.commitToAll(end, slots, SEND.crc);
+      stats.urgentPackets += slots.length;
+      for (let i = 0; i < count; i++) start += batch.lengths[first + i] as number;
+      first += count;
+    }
+  }
+}
+
+/** Members that may lead, and that are told. */
+function isEligible(roster: Roster, slot: number): boolean {
+  return (
+    roster.isUsed(slot) &&
+    roster.status(slot) <= STATUS.suspect &&
+    (roster.ext(slot) & EXT.fast) !== 0 &&
+    !roster.isSelf(slot) &&
+    roster.hasAddress(slot)
+  );
+}
+
+/** Position of a member among all: its highest bits are its slice, and the lowest of a slice leads. Has nothing to do with the neighbours on the ring, so a ring probe takes news to another slice. */
+export function sliceRank(name: Uint8Array): number {
+  let hash = ringPosition(name) ^ 0x9e3779b9;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** Slices are a power of two near the square root of the members, so that members who count a little differently agree on them. */
+export function sliceBits(members: number): number {
+  let bits = 0;
+  for (let some = 2; some < members; some *= 4) bits++;
+  return bits;
+}
+
+function sliceOf(rank: number, bits: number): number {
+  return bits === 0 ? 0 : rank >>> (32 - bits);
+}

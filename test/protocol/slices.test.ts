@@ -1,0 +1,110 @@
+// Urgent news in two hops, beats and witnessed suspicions (protocol §24), in simulated clusters.
+import { describe, expect, it } from 'vitest';
+import { ringPosition } from '../../src/protocol/ring.ts';
+import { sliceBits, sliceRank } from '../../src/protocol/slices.ts';
+import type { EngineStats } from '../../src/protocol/stats.ts';
+import { Simulation, type SimulationOptions } from '../../src/sim/index.ts';
+import { bytesOf } from '../../src/util/bytes.ts';
+
+function cluster(n: number, options: SimulationOptions = {}): Simulation {
+  const sim = new Simulation({ seed: n, profile: 'fast', history: 100, rejoinIntervalMs: 0, ...options });
+  sim.addNodes(n);
+  sim.acquaint();
+  sim.run(3000);
+  return sim;
+}
+
+const sum = (sim: Simulation, field: keyof EngineStats): number =>
+  sim.up.reduce((total, { engine }) => total + (engine.stats[field] as number), 0);
+
+const leadersOf = (sim: Simulation): string[] => {
+  const bits = sliceBits(sim.up.length);
+  const best = new Map<number, { rank: number; name: string }>();
+  for (const { name } of sim.up) {
+    const rank = sliceRank(bytesOf(name));
+    const slice = rank >>> (32 - bits);
+    const known = best.get(slice);
+    if (known === undefined || rank < known.rank) best.set(slice, { rank, name });
+  }
+  return [...best.values()].map(({ name }) => name);
+};
+
+const knowing = (sim: Simulation, name: string): number =>
+  sim.up.filter(({ engine }) => (engine.member(name)?.status ?? 0) >= 2).length;
+
+describe('slices', () => {
+  it('are a power of two near the square root of the members', () => {
+    expect([1, 2, 3, 8, 33, 100, 1000, 5000, 10_000, 100_000].map(sliceBits)).toEqual([0, 0, 1, 1, 3, 3, 5, 6, 7, 8]);
+  });
+
+  it('have nothing to do with neighbours on the ring', () => {
+    const names = Array.from({ length: 256 }, (_, i) => bytesOf(`n${i}`));
+    const byRing = names.sort((a, b) => ringPosition(a) - ringPosition(b)).map((name) => sliceRank(name) >>> 28);
+    const pairs = byRing.filter((slice, i) => slice === byRing[(i + 1) % byRing.length]);
+    // 16 slices: 16 pairs are expected by chance.
+    expect(pairs.length).toBeLessThan(40);
+  });
+});
+
+describe('urgent news', () => {
+  it('of a death takes about one packet per member, and two hops', () => {
+    const sim = cluster(200);
+    const leaders = leadersOf(sim);
+    const victim = sim.up.find(({ name }) => !leaders.includes(name))?.name as string;
+    const before = sum(sim, 'urgentPackets');
+    sim.crash(victim);
+    sim.until(() => knowing(sim, victim) > 0, 5000);
+    sim.run(5);
+    expect(knowing(sim, victim)).toBe(199);
+    const packets = sum(sim, 'urgentPackets') - before;
+    expect(packets).toBeGreaterThanOrEqual(198);
+    expect(packets).toBeLessThan(199 + 2 * leaders.length);
+  });
+
+  it('reaches the slice of a leader that is dead itself', () => {
+    const sim = cluster(200);
+    const [leader] = leadersOf(sim);
+    const victims = [leader as string, sim.up.find(({ name }) => name !== leader)?.name as string];
+    for (const name of victims) sim.crash(name);
+    sim.until(() => victims.every((name) => knowing(sim, name) === 198), 3000);
+  });
+
+  it('is gossiped as ever where many members are strangers to it', () => {
+    const sim = new Simulation({ seed: 3, profile: 'fast', history: 100 });
+    sim.addNodes(20);
+    for (let i = 0; i < 40; i++) sim.addNode(`plain${i}`, { tuning: { ringIntervalMs: 0, urgentNews: false } });
+    sim.acquaint();
+    sim.run(3000);
+    sim.crash('n7');
+    sim.until(() => knowing(sim, 'n7') === 59, 10_000);
+  });
+});
+
+describe('a suspicion with two witnesses', () => {
+  it('is known to nobody but the accuser and the accused', () => {
+    const sim = cluster(100);
+    sim.pause('n9', 500);
+    sim.run(440);
+    const suspecting = sim.up.filter(({ engine }) => engine.member('n9')?.status === 1);
+    expect(suspecting).toHaveLength(1);
+    sim.run(3000);
+    expect(sim.isConverged()).toBe(true);
+    expect(sim.node('n9').engine.stats.refutations).toBe(1);
+    expect(knowing(sim, 'n9')).toBe(0);
+  });
+});
+
+describe('beats', () => {
+  it('go to one neighbour four times a second, and spare the probes', () => {
+    const sim = cluster(50);
+    const before = {
+      beats: sum(sim, 'ringBeatsSent'),
+      heard: sum(sim, 'ringBeatsReceived'),
+      probes: sum(sim, 'ringProbesSent'),
+    };
+    sim.run(10_000);
+    expect(sum(sim, 'ringBeatsSent') - before.beats).toBe(50 * 40);
+    expect(sum(sim, 'ringBeatsReceived') - before.heard).toBeGreaterThan(50 * 40 - 10);
+    expect(sum(sim, 'ringProbesSent') - before.probes).toBe(0);
+  });
+});
