@@ -49,6 +49,7 @@ export class Dissemination {
   readonly #rumorId = new Uint8Array(RUMOR_ID_BYTES);
   readonly #overheadBytes: () => number;
   #outbox: Outbox | undefined;
+  #exchangeIn: ((nowMs: number, delayMs: number) => void) | undefined;
   #staged = 0;
   #inTop = 0;
   #slices: Slices | undefined;
@@ -69,7 +70,9 @@ export class Dissemination {
     this.#seen = new SeenSet(context.config.seenRumorsMax);
   }
 
-  attach(outbox: Outbox, slices: Slices): void {
+  /** `exchangeIn` has states exchanged with somebody after a delay. */
+  attach(outbox: Outbox, slices: Slices, exchangeIn: (nowMs: number, delayMs: number) => void): void {
+    this.#exchangeIn = exchangeIn;
     this.#outbox = outbox;
     this.#slices = slices;
   }
@@ -125,9 +128,9 @@ export class Dissemination {
 
   /** The first deaths of many were left to leaders that are perhaps among the dead. */
   #repeatDeaths(nowMs: number): void {
-    const { prng, roster, self, timers } = this.#context;
+    const { prng, roster, self } = this.#context;
     // What half of a cluster gossips while it learns whom it lost reaches nearly all of the rest; an exchange of states finds what is left.
-    timers.schedule(nowMs + COUNTED_MS + prng.below(COUNTED_MS), TIMER.earlyExchange, 0);
+    this.#exchangeIn?.(nowMs, COUNTED_MS + prng.below(COUNTED_MS));
     for (let slot = 0; slot < roster.slotsEnd; slot++) {
       if (!roster.isUsed(slot) || roster.status(slot) !== STATUS.dead) continue;
       if (nowMs - roster.statusSinceMs(slot) > COUNTED_MS) continue;

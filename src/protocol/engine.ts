@@ -124,15 +124,15 @@ export class GossipEngine {
       () => this.#news.collectFinished(),
     );
     this.#slices = new Slices(context, this.#outbox);
-    this.#news.attach(this.#outbox, this.#slices);
+    this.#news.attach(this.#outbox, this.#slices, (nowMs, delayMs) => this.#pushPull.exchangeIn(nowMs, delayMs));
     this.#membership = new Membership(context, this.#news);
     this.#streams = new Streams(context, this.#streamSeal);
     const gate = new Gate(context);
     const sync = new DeltaSync(context, this.#membership, this.#streams, gate);
     this.#pushPull = new PushPull(context, this.#membership, this.#streams, gate, sync);
     this.#acceptor = new Acceptor(context, this.#pushPull, sync);
-    this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences, (nowMs, name) =>
-      this.#ring.beat(nowMs, name),
+    this.#responder = new Responder(context, this.#membership, this.#outbox, this.#sequences, (nowMs, slot) =>
+      this.#ring.beat(nowMs, slot),
     );
     this.#prober = new Prober(
       context,

@@ -19,8 +19,8 @@ export const SEND = {
 } as const;
 
 /** What the budget counts for the head of a compound, and for each message in it (protocol §2). */
-const COMPOUND_HEADER_BYTES = 2;
-const PART_BYTES = 2;
+export const COMPOUND_HEADER_BYTES = 2;
+export const PART_BYTES = 2;
 /** Room a packet takes in the queue's out section beyond udpBufferBytes: alignment and the part of the lead. */
 const PACKET_SLACK_BYTES = 16;
 const EMPTY = new Uint8Array(0);

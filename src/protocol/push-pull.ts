@@ -72,9 +72,15 @@ export class PushPull {
   }
 
   #scheduleEarly(nowMs: number): void {
-    const { config, prng, timers } = this.#context;
+    const { config, prng } = this.#context;
     const periodMs = config.probeIntervalMs > 0 ? config.probeIntervalMs : EARLY_PERIOD_MS;
     const delayMs = Math.floor(periodMs * 2 ** this.#earlyStep * (0.5 + prng.unit()));
+    this.exchangeIn(nowMs, delayMs);
+  }
+
+  /** One exchange ahead of the regular ones, instead of one that was ahead of them already; none where the regular one comes sooner, or there are none. */
+  exchangeIn(nowMs: number, delayMs: number): void {
+    const { config, timers } = this.#context;
     timers.cancel(this.#earlyToken);
     this.#earlyToken = 0;
     if (config.pushPullIntervalMs === 0 || delayMs >= this.#intervalMs()) return;

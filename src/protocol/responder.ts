@@ -62,7 +62,7 @@ export class Responder {
   readonly #membership: Membership;
   readonly #outbox: Outbox;
   readonly #sequences: Sequences;
-  readonly #beat: (nowMs: number, name: Uint8Array) => void;
+  readonly #beat: (nowMs: number, slot: number) => void;
   readonly #relays = new Map<number, Relay>();
 
   constructor(
@@ -70,7 +70,7 @@ export class Responder {
     membership: Membership,
     outbox: Outbox,
     sequences: Sequences,
-    beat: (nowMs: number, name: Uint8Array) => void,
+    beat: (nowMs: number, slot: number) => void,
   ) {
     this.#beat = beat;
     this.#context = context;
@@ -96,11 +96,10 @@ export class Responder {
     const ext = codec.u32[(at + RECORD.ext) >>> 2] as number;
     if (ext !== 0) {
       flags |= SEND.extended;
-      const name = viewOf(codec, at + RECORD.fromOffset);
-      const slot = roster.find(name);
+      const slot = roster.find(viewOf(codec, at + RECORD.fromOffset));
       if (slot >= 0) this.#membership.noteExt(nowMs, slot, ext);
       if (seqNo === BEAT) {
-        this.#beat(nowMs, name);
+        this.#beat(nowMs, slot);
         return;
       }
     }

@@ -1,5 +1,4 @@
 import { EXT, MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
-import { bytesEqual } from '../util/bytes.ts';
 import { encodeIndirectPing, encodePing } from '../wire/messages.ts';
 import type { Context } from './context.ts';
 import type { Dissemination } from './dissemination.ts';
@@ -144,13 +143,13 @@ export class RingProber {
     }
   }
 
-  /** The member of this name says that it is alive. */
-  beat(nowMs: number, name: Uint8Array): void {
-    const { awareness, roster, stats } = this.#context;
+  /** The member in this slot, -1 = unknown, says that it is alive. */
+  beat(nowMs: number, from: number): void {
+    const { awareness, config, roster, stats } = this.#context;
     stats.ringBeatsReceived++;
     const { slot, nameId } = this.#successor;
-    if (slot < 0 || roster.nameId(slot) !== nameId || !bytesEqual(name, roster.nameBytes(slot))) return;
-    const { ringIntervalMs } = this.#context.config;
+    if (slot < 0 || from !== slot || roster.nameId(slot) !== nameId) return;
+    const { ringIntervalMs } = config;
     const lateMs = nowMs - this.#beatMs - ringIntervalMs;
     // One that was lost is not late.
     if (this.#beatName === nameId && lateMs < ringIntervalMs * LOST_SHARE) this.#lateness.add(Math.max(0, lateMs));
@@ -299,13 +298,7 @@ export class RingProber {
 
   #isEligible(slot: number): boolean {
     const { roster } = this.#context;
-    return (
-      roster.isUsed(slot) &&
-      roster.status(slot) === STATUS.alive &&
-      (roster.ext(slot) & EXT.fast) !== 0 &&
-      !roster.isSelf(slot) &&
-      roster.hasAddress(slot)
-    );
+    return roster.status(slot) === STATUS.alive && roster.isFastPeer(slot);
   }
 
   /** The neighbours are to be searched for. */

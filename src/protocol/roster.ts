@@ -101,6 +101,11 @@ export class Roster {
     return at !== 0 && profiles.u8[at + PROFILE.ipLength] !== 0;
   }
 
+  /** Another member that announced the fast profile and can be reached; of whatever status. */
+  isFastPeer(slot: number): boolean {
+    return this.isUsed(slot) && (this.ext(slot) & EXT.fast) !== 0 && !this.isSelf(slot) && this.hasAddress(slot);
+  }
+
   /** Where the member is reached. Shared by all engines of the thread: treat as frozen. */
   address(slot: number): Address {
     return cachedProfile(this.#kernels.profiles, this.#row(slot, ROW.profileId)).address;
@@ -111,24 +116,21 @@ export class Roster {
     const profile = this.#kernels.profiles.bytes(this.#row(slot, ROW.profileId));
     return profile.subarray(PROFILE.ip + (profile[PROFILE.ipLength] ?? 0));
   }
-  /** The six version bytes; a view, valid until the table changes. */
-  vsnBytes(slot: number): Uint8Array {
-    return this.#kernels.profiles.bytes(this.#row(slot, ROW.profileId)).subarray(PROFILE.vsn, PROFILE.vsn + VSN_BYTES);
-  }
 
   /** A copy of all we know of a member. */
   info(slot: number): MemberInfo {
     const ext = this.ext(slot);
+    const { address, vsn } = cachedProfile(this.#kernels.profiles, this.#row(slot, ROW.profileId));
     return {
       name: this.name(slot),
-      address: this.address(slot),
+      address,
       meta: this.#metaCopy(slot),
       incarnation: this.incarnation(slot),
       status: this.status(slot),
       stalled: (ext & EXT.stalled) !== 0,
       extended: (ext & EXT.present) !== 0,
       replicates: (ext & EXT.state) !== 0,
-      vsn: cachedProfile(this.#kernels.profiles, this.#row(slot, ROW.profileId)).vsn,
+      vsn,
       statusSinceMs: this.statusSinceMs(slot),
     };
   }
@@ -167,7 +169,7 @@ export class Roster {
     return found < 0 ? '' : this.name(found);
   }
 
-  /** All slots are below this, used or not (isUsed). Walking them in this order reads memory in order, which walking the probe order does not: ten times as fast in a large table. */
+  /** All slots are below this, used or not (isUsed). Walking them in this order reads memory in order, which walking the probe order does not. */
   get slotsEnd(): number {
     return this.#kernels.table.capacity;
   }

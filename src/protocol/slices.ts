@@ -1,9 +1,9 @@
-import { EXT, STATUS } from '../kernels/contract.ts';
-import { COMPOUND_COUNT_MAX, encodeCompoundOf } from '../wire/compound.ts';
+import { COMPOUND_PARTS_MAX, EXT, STATUS } from '../kernels/contract.ts';
+import { encodeCompound } from '../wire/compound.ts';
 import type { Context } from './context.ts';
 import { transmitLimit } from './math.ts';
-import { type Outbox, SEND } from './outbox.ts';
-import { ringPosition } from './ring.ts';
+import { COMPOUND_HEADER_BYTES, type Outbox, PART_BYTES, SEND } from './outbox.ts';
+import { mixed, ringPosition } from './ring.ts';
 import type { Roster } from './roster.ts';
 import { TIMER } from './timers.ts';
 
@@ -25,26 +25,18 @@ export const COUNTED_MS = 2000;
 
 /** Messages that wait to be told to the same members. */
 class Batch {
-  bytes = new Uint8Array(2048);
-  top = 0;
-  readonly lengths: number[] = [];
+  readonly parts: Uint8Array[] = [];
+  #bytes = 0;
 
   add(bytes: Uint8Array, start: number, end: number): void {
-    const length = end - start;
-    if (this.top + length > WAITING_BYTES_MAX) return;
-    if (this.top + length > this.bytes.length) {
-      const larger = new Uint8Array(Math.max(2 * this.bytes.length, this.top + length));
-      larger.set(this.bytes.subarray(0, this.top));
-      this.bytes = larger;
-    }
-    for (let i = 0; i < length; i++) this.bytes[this.top + i] = bytes[start + i] as number;
-    this.top += length;
-    this.lengths.push(length);
+    if (this.#bytes + end - start > WAITING_BYTES_MAX) return;
+    this.#bytes += end - start;
+    this.parts.push(bytes.slice(start, end));
   }
 
   clear(): void {
-    this.top = 0;
-    this.lengths.length = 0;
+    this.#bytes = 0;
+    this.parts.length = 0;
   }
 }
 
@@ -119,8 +111,8 @@ export class Slices {
     this.#isPaused = true;
     this.#context.timers.schedule(nowMs + this.#pauseMs, TIMER.urgentNews, 0);
     this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MAX_MS);
-    if (this.#forLeaders.top > 0) this.#send(this.#forLeaders, this.#leaders());
-    if (this.#forSlice.top > 0) this.#send(this.#forSlice, this.#slice());
+    if (this.#forLeaders.parts.length > 0) this.#send(this.#forLeaders, this.#leaders());
+    if (this.#forSlice.parts.length > 0) this.#send(this.#forSlice, this.#slice());
     this.#forLeaders.clear();
     this.#forSlice.clear();
   }
@@ -234,52 +226,31 @@ export class Slices {
     const { stats } = this.#context;
     if (slots.length === 0) return;
     const room = this.#outbox.newsRoom;
-    let first = 0;
-    let start = 0;
-    while (first < batch.lengths.length) {
-      let count = 1;
-      let bytes = 2 + (batch.lengths[first] as number);
-      while (first + count < batch.lengths.length && count < COMPOUND_COUNT_MAX) {
-        const more = 2 + (batch.lengths[first + count] as number);
-        if (bytes + more > room) break;
-        bytes += more;
-        count++;
-      }
-      this.#outbox.reserve(2 + bytes);
-      const end = encodeCompoundOf(
-        this.#outbox.bytes,
-        this.#outbox.top,
-        batch.bytes,
-        start,
-        batch.lengths,
-        first,
-        count,
+    const { parts } = batch;
+    for (let first = 0, next = 0; first < parts.length; first = next) {
+      let bytes = 0;
+      do bytes += PART_BYTES + (parts[next++] as Uint8Array).length;
+      while (
+        next < parts.length &&
+        next - first < COMPOUND_PARTS_MAX &&
+        bytes + PART_BYTES + (parts[next] as Uint8Array).length <= room
       );
+      this.#outbox.reserve(COMPOUND_HEADER_BYTES + bytes);
+      const end = encodeCompound(this.#outbox.bytes, this.#outbox.top, parts.slice(first, next));
       this.#outbox.commitToAll(end, slots, SEND.crc);
       stats.urgentPackets += slots.length;
-      for (let i = 0; i < count; i++) start += batch.lengths[first + i] as number;
-      first += count;
     }
   }
 }
 
 /** Members that may lead, and that are told. */
 function isEligible(roster: Roster, slot: number): boolean {
-  return (
-    roster.isUsed(slot) &&
-    roster.status(slot) <= STATUS.suspect &&
-    (roster.ext(slot) & EXT.fast) !== 0 &&
-    !roster.isSelf(slot) &&
-    roster.hasAddress(slot)
-  );
+  return roster.status(slot) <= STATUS.suspect && roster.isFastPeer(slot);
 }
 
 /** Position of a member among all: its highest bits are its slice, and the lowest of a slice leads. Has nothing to do with the neighbours on the ring, so a ring probe takes news to another slice. */
 export function sliceRank(name: Uint8Array): number {
-  let hash = ringPosition(name) ^ 0x9e3779b9;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return mixed(ringPosition(name) ^ 0x9e3779b9);
 }
 
 /** Slices are a power of two near the square root of the members, so that members who count a little differently agree on them. */

@@ -54,14 +54,13 @@ export interface Timer {
 /** A token is the place of the timer, and above it how many timers there were before it. */
 const PLACES_MAX = 2 ** 21;
 const MADE_MAX = 2 ** 32;
-const NONE = -1;
 
 /**
  * A binary heap of deadlines, earliest first, in the order of their making when due together. What belongs to a timer lies in columns under its place, and the heap holds places: a process that runs thousands of
  * engines has tens of thousands of timers at a time, and as objects they would be copied by each collection of the young.
  */
 export class Timers {
-  /** Columns by place. A free place has position NONE. */
+  /** Columns by place. A free place has token 0. */
   readonly #dueMs: number[] = [];
   readonly #kinds: number[] = [];
   readonly #subjects: number[] = [];
@@ -127,7 +126,6 @@ export class Timers {
   /** Takes out what stands at a position of the heap; the last one takes its position and goes to where it belongs. */
   #remove(position: number): void {
     const gone = this.#heap[position] as number;
-    this.#positions[gone] = NONE;
     this.#tokens[gone] = 0;
     this.#free[this.#freeCount++] = gone;
     const last = this.#heap[--this.#size] as number;

@@ -40,30 +40,6 @@ export function encodeCompound(out: Uint8Array, at: number, parts: readonly Uint
   return end;
 }
 
-/** Writes a compound of parts [first, first + count), which lie one behind the other in `bytes` from `start`, into `out` from `at`; there must be room. Returns the end offset. */
-export function encodeCompoundOf(
-  out: Uint8Array,
-  at: number,
-  bytes: Uint8Array,
-  start: number,
-  lengths: readonly number[],
-  first: number,
-  count: number,
-): number {
-  out[at] = MESSAGE.compound;
-  out[at + 1] = count;
-  let lengthAt = at + 2;
-  let total = 0;
-  for (let i = first; i < first + count; i++) {
-    const length = lengths[i] as number;
-    out[lengthAt++] = length >> 8;
-    out[lengthAt++] = length & 255;
-    total += length;
-  }
-  out.set(bytes.subarray(start, start + total), lengthAt);
-  return lengthAt + total;
-}
-
 /**
  * Reads the compound at `bytes[start, end)`, type byte included. A part that does not fit is lost with all later ones, the earlier
  * ones count; bytes behind the last part are ignored. -REJECT.truncated when not even the length table is there.

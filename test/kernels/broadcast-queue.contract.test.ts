@@ -62,6 +62,17 @@ describe.each(ENGINES)('BroadcastQueue on %s: order', (engine) => {
     drainOnce(queue, 1);
     expect(nextId()).toBe(1);
   });
+
+  test('transmits that count as made already put an item behind others, and bring its end nearer', () => {
+    const queue = makeQueue(engine);
+    enqueue(queue, [{ bytes: message(1, 10), transmits: 2 }, { bytes: message(2, 10) }]);
+    const [packet] = fill(queue, [{ limit: 12 }], 4);
+    expect(messageId(packet?.bytes as Uint8Array)).toBe(2);
+    expect(drainOnce(queue, 4)).toEqual([2, 1]);
+    expect(drainOnce(queue, 4)).toEqual([2, 1]);
+    expect(drainOnce(queue, 4)).toEqual([2]);
+    expect(live(queue)).toBe(0);
+  });
 });
 
 describe.each(ENGINES)('BroadcastQueue on %s: packets', (engine) => {

@@ -16,6 +16,8 @@ export interface Item {
   readonly token?: number;
   readonly prefix?: number;
   readonly lane?: number;
+  /** Transmits that count as made already. */
+  readonly transmits?: number;
 }
 
 export interface Request {
@@ -57,7 +59,7 @@ export function enqueue(queue: BroadcastQueue, items: readonly Item[]): number {
     queue.u32[at + QUEUE_ITEM.length / 4] = item.bytes.length;
     queue.u32[at + QUEUE_ITEM.token / 4] = item.token ?? 0;
     queue.u32[at + QUEUE_ITEM.prefix / 4] = item.prefix ?? 0;
-    queue.u32[at + QUEUE_ITEM.lane / 4] = item.lane ?? 0;
+    queue.u32[at + QUEUE_ITEM.lane / 4] = (item.lane ?? 0) | ((item.transmits ?? 0) << 16);
     top += item.bytes.length;
   });
   return queue.enqueue(items.length);
