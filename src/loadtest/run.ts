@@ -181,7 +181,7 @@ class LoadFleet implements Stage {
     const fromMs = performance.now();
     if (start === 'join') {
       this.#phase = 'joining';
-      this.#tell({ kind: 'join', seeds: [0], atOnce: 4 });
+      this.#tell({ kind: 'join', seeds: [0], atOnce: 32 });
       await this.untilViews(600_000);
     } else {
       this.#phase = 'making acquainted';

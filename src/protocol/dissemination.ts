@@ -33,6 +33,9 @@ export const URGENCY = {
   passedOn: 1,
   /** Nobody else has it yet. */
   own: 2,
+  /** The same of members that are new to us: no failure. */
+  joinPassedOn: 3,
+  joinOwn: 4,
 } as const;
 
 /**
@@ -59,6 +62,8 @@ export class Dissemination {
   #tickMs = Number.NaN;
   #isTickScheduled = false;
   #wasHurried = false;
+  /** Until then the crowd of joins is seen to. */
+  #crowdedUntilMs = Number.NEGATIVE_INFINITY;
   /** Until then there may be news that depends on gossip. */
   #untoldUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -138,6 +143,13 @@ export class Dissemination {
     }
   }
 
+  /** Who is busy with joining misses some of those who join meanwhile: what it lacks it is told when most are there. */
+  #exchangeAfterCrowd(nowMs: number): void {
+    if (nowMs < this.#crowdedUntilMs) return;
+    this.#crowdedUntilMs = nowMs + COUNTED_MS;
+    this.#exchangeIn?.(nowMs, COUNTED_MS + this.#context.prng.below(COUNTED_MS));
+  }
+
   /** SEND bits that depend on what a member understands. */
   sendFlags(slot: number): number {
     const { roster } = this.#context;
@@ -149,7 +161,11 @@ export class Dissemination {
 
   /** Passes on an alive message (or an alive entry of a push/pull) about `slot` as it came, with the newest extension word. */
   relayAlive(codec: PacketCodec, record: number, slot: number): void {
-    const { config, kernels, roster } = this.#context;
+    const { config, kernels, roster, timers } = this.#context;
+    if (this.urgency === URGENCY.joinPassedOn && this.#slices?.isLeftToLeaders(timers.nowMs)) {
+      this.#exchangeAfterCrowd(timers.nowMs);
+      return;
+    }
     const at = codec.recordsOffset + record * RECORD.stride;
     const vsnLength = Math.min(VSN_BYTES, codec.u8[at + RECORD.vsnLength] as number);
     const port = (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8);
@@ -298,7 +314,8 @@ export class Dissemination {
     let transmits = 0;
     if (lane === LANE.membership && this.urgency !== URGENCY.none) {
       const slices = this.#slices as Slices;
-      transmits = slices.tell(timers.nowMs, this.urgency === URGENCY.own, queue.u8, start, end);
+      transmits = slices.tell(timers.nowMs, this.urgency, queue.u8, start, end);
+      if (slices.isCrowded(timers.nowMs)) this.#exchangeAfterCrowd(timers.nowMs);
     }
     if (transmits === 0) this.#untoldUntilMs = timers.nowMs + UNTOLD_TICKS * config.gossipIntervalMs;
     const item = (queue.itemsOffset + this.#staged * QUEUE_ITEM.stride) >>> 2;

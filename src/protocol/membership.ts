@@ -33,6 +33,16 @@ import { TIMER, type Timer } from './timers.ts';
 /** How often a suspect is told of the suspicion while it lasts: four of five packets may be lost and it still knows, as a rule. */
 const REMINDERS = 5;
 
+/** Where records come from: it decides who is told of the members that they make known. */
+export const SOURCE = {
+  /** Packets, and exchanges in which a few rows differed: what is news to us is passed on. */
+  gossip: 0,
+  /** The state of somebody who joins through us: nobody else knows of them, so we tell. */
+  joiner: 1,
+  /** Many rows at once from somebody who has them from others: those others are told by whoever told him. */
+  bulk: 2,
+} as const;
+
 /**
  * Feeds the member table and acts on what it lists: events, news to pass on, suspicions, our own refutations (protocol §9).
  * What a record does to a row is decided by the table alone; what follows from it is decided here alone.
@@ -46,6 +56,7 @@ export class Membership {
   /** Token for the next broadcast about ourselves, see withToken(). */
   #token = 0;
   #isWitnessed = false;
+  #source: number = SOURCE.gossip;
 
   constructor(context: Context, news: Dissemination) {
     this.#context = context;
@@ -69,8 +80,16 @@ export class Membership {
   }
 
   /** Applies records [first, first + count) of a codec, growing whatever is too small; answers how many changes that made. */
-  merge(nowMs: number, codec: PacketCodec, first: number, count: number, flags: number): number {
+  merge(
+    nowMs: number,
+    codec: PacketCodec,
+    first: number,
+    count: number,
+    flags: number,
+    source: number = SOURCE.gossip,
+  ): number {
     const { table } = this.#context.kernels;
+    this.#source = source;
     let at = first;
     let changes = 0;
     const end = first + count;
@@ -91,6 +110,7 @@ export class Membership {
         this.#context.stats.refusedByMembersMax++;
       }
     }
+    this.#source = SOURCE.gossip;
     return changes;
   }
 
@@ -178,6 +198,8 @@ export class Membership {
     const isAccusation = kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead;
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
     if (!(isAccusation || isRevival || kind === CHANGE_KIND.refute) || !this.#isFast(slot)) return URGENCY.none;
+    if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number))
+      return this.#source === SOURCE.joiner ? URGENCY.joinOwn : URGENCY.joinPassedOn;
     return codec === undefined || kind === CHANGE_KIND.refute ? URGENCY.own : URGENCY.passedOn;
   }
 
@@ -194,7 +216,8 @@ export class Membership {
     switch (kind) {
       case CHANGE_KIND.alive:
         if ((flags & CHANGE_FLAG.self) !== 0) this.#news.announceSelf(this.#token);
-        else if (codec !== undefined && record !== NO_RECORD) this.#news.relayAlive(codec, record, slot);
+        else if (codec !== undefined && record !== NO_RECORD && !(this.#source === SOURCE.bulk && isGone(prevStatus)))
+          this.#news.relayAlive(codec, record, slot);
         this.#aliveEvents(slot, prevStatus, flags);
         break;
       case CHANGE_KIND.suspect: {
@@ -238,7 +261,7 @@ export class Membership {
   }
 
   #aliveEvents(slot: number, prevStatus: number, flags: number): void {
-    if (prevStatus === STATUS.dead || prevStatus === STATUS.left) this.#emitMember('join', slot);
+    if (isGone(prevStatus)) this.#emitMember('join', slot);
     else {
       if (prevStatus === STATUS.suspect) this.#emitMember('alive', slot);
       if ((flags & CHANGE_FLAG.metaChanged) !== 0) this.#emitMember('update', slot);
@@ -353,6 +376,11 @@ export class Membership {
     }
     return true;
   }
+}
+
+/** True of a row that was not there before too. */
+function isGone(status: number): boolean {
+  return status === STATUS.dead || status === STATUS.left;
 }
 
 /** Makes room for ids, bytes, or both. Packing alone is enough where half of the heap are blocks that were freed. */

@@ -44,6 +44,8 @@ interface Job {
   readonly bytes: number;
   readonly nodes: number;
   readonly join: boolean;
+  /** SOURCE of the node states. */
+  readonly source: number;
   readonly report: MergeReport;
   /** What the check gathers; undefined before it has begun. */
   versions: VersionCheck | undefined;
@@ -79,7 +81,14 @@ export class Merger {
   }
 
   /** Merges the node states of a push/pull and reports; at once if the list is short and nothing waits. Nobody may change `message` until then. */
-  start(nowMs: number, message: Uint8Array, head: PushPullHead, join: boolean, report: MergeReport): void {
+  start(
+    nowMs: number,
+    message: Uint8Array,
+    head: PushPullHead,
+    join: boolean,
+    source: number,
+    report: MergeReport,
+  ): void {
     const { config, stats, timers } = this.#context;
     const states = message.subarray(head.nodesOffset, head.userStateOffset);
     if (this.#jobs.length > 0 && this.#waitingBytes + message.length > WAITING_BYTES_MAX) {
@@ -93,6 +102,7 @@ export class Merger {
       bytes: message.length,
       nodes: head.nodes,
       join,
+      source,
       report,
       versions: undefined,
       isChecked: false,
@@ -135,7 +145,7 @@ export class Merger {
       if (problem !== undefined) return this.#finish(nowMs, job, left, problem);
       job.isChecked = true;
       // A short list stays indexed.
-      if (job.nodes <= APPLY_NODES) left -= this.#apply(nowMs, job.nodes);
+      if (job.nodes <= APPLY_NODES) left -= this.#apply(nowMs, job, job.nodes);
       else {
         job.at = 0;
         job.left = job.nodes;
@@ -146,7 +156,7 @@ export class Merger {
       indexed = this.#index(job, APPLY_NODES);
       // It could be read before, and nobody may have changed it.
       if (indexed < 0) return this.#finish(nowMs, job, left, 'push/pull state was changed while it was merged');
-      left -= this.#apply(nowMs, indexed);
+      left -= this.#apply(nowMs, job, indexed);
     }
     return this.#finish(nowMs, job, left, undefined);
   }
@@ -165,10 +175,10 @@ export class Merger {
   }
 
   /** Applies the indexed node states; answers what that cost. */
-  #apply(nowMs: number, nodes: number): number {
+  #apply(nowMs: number, { source }: Job, nodes: number): number {
     const { stateCodec } = this.#context.kernels;
     this.#gate.filter(stateCodec, 0, nodes, undefined);
-    return nodes * NODE_POINTS + this.#membership.merge(nowMs, stateCodec, 0, nodes, 0) * CHANGE_POINTS;
+    return nodes * NODE_POINTS + this.#membership.merge(nowMs, stateCodec, 0, nodes, 0, source) * CHANGE_POINTS;
   }
 
   #ownVersions(): VersionCheck {

@@ -8,7 +8,7 @@ import type { Context } from './context.ts';
 import type { DeltaSync } from './delta-sync.ts';
 import type { Gate } from './gate.ts';
 import { pushPullScaleMs } from './math.ts';
-import type { Membership } from './membership.ts';
+import { type Membership, SOURCE } from './membership.ts';
 import { type MergeReport, Merger } from './merger.ts';
 import { countReject } from './stats.ts';
 import type { Streams } from './streams.ts';
@@ -18,6 +18,9 @@ import { TIMER } from './timers.ts';
 const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
+
+/** Whoever joins with more members than this has a cluster of its own: two clusters become one by gossip. */
+const JOINERS_MAX = 8;
 
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
 export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
@@ -119,12 +122,13 @@ export class PushPull {
       message: () => this.encode(join).slice(),
       finish: (atMs, reply, error) => {
         const aliveBefore = roster.aliveCount;
+        const source = join && !roster.hasCompany ? SOURCE.bulk : SOURCE.gossip;
         const merged: MergeReport = (endMs, problem) => {
           if (problem !== undefined) stats.pushPullsFailed++;
           report(endMs, problem, aliveBefore);
         };
         if (reply === undefined) merged(atMs, error);
-        else this.merge(atMs, reply, join, merged);
+        else this.merge(atMs, reply, join, source, merged);
       },
     });
   }
@@ -137,7 +141,13 @@ export class PushPull {
       return undefined;
     }
     const state = this.encode(head.join).slice();
-    this.merge(nowMs, message, head.join, () => {});
+    this.merge(
+      nowMs,
+      message,
+      head.join,
+      head.join && head.nodes <= JOINERS_MAX ? SOURCE.joiner : SOURCE.gossip,
+      () => {},
+    );
     return state;
   }
 
@@ -162,7 +172,7 @@ export class PushPull {
    * Merges a push/pull message and reports; a large one takes several turns, and nobody may change `message` until then. A problem means
    * that nothing of it was applied.
    */
-  merge(nowMs: number, message: Uint8Array, join: boolean, report: MergeReport): void {
+  merge(nowMs: number, message: Uint8Array, join: boolean, source: number, report: MergeReport): void {
     if (message[0] === MESSAGE.error) {
       const decoded = decodeMessage(message);
       const text = typeof decoded === 'object' && decoded.type === 'error' ? textOf(decoded.text) : 'unreadable';
@@ -175,7 +185,7 @@ export class PushPull {
       report(nowMs, `push/pull answer of ${message.length} bytes cannot be read`);
       return;
     }
-    this.#merger.start(nowMs, message, head, join, report);
+    this.#merger.start(nowMs, message, head, join, source, report);
   }
 
   /** The next turn of merging a large state. */

@@ -1,6 +1,7 @@
 import { COMPOUND_PARTS_MAX, EXT, STATUS } from '../kernels/contract.ts';
 import { encodeCompound } from '../wire/compound.ts';
 import type { Context } from './context.ts';
+import { URGENCY } from './dissemination.ts';
 import { transmitLimit } from './math.ts';
 import { COMPOUND_HEADER_BYTES, type Outbox, PART_BYTES, SEND } from './outbox.ts';
 import { mixed, ringPosition } from './ring.ts';
@@ -13,6 +14,8 @@ const DIRECT_MEMBERS = 32;
 const PAUSE_MS = 20;
 /** While news keeps coming the pause doubles up to this. */
 const PAUSE_MAX_MS = 40;
+/** Where many join, so that packets are full. */
+const CROWDED_PAUSE_MAX_MS = 160;
 /** Bytes that wait to be told at most; what comes on top spreads by gossip alone. */
 const WAITING_BYTES_MAX = 65536;
 /**
@@ -37,6 +40,24 @@ class Batch {
   clear(): void {
     this.#bytes = 0;
     this.parts.length = 0;
+  }
+}
+
+/** How many of something there were in the last COUNTED_MS, about. */
+class Lately {
+  #count = 0;
+  #fromMs = Number.NEGATIVE_INFINITY;
+
+  note(nowMs: number): void {
+    if (nowMs - this.#fromMs > COUNTED_MS) {
+      this.#fromMs = nowMs;
+      this.#count = 0;
+    }
+    this.#count++;
+  }
+
+  isMany(nowMs: number, members: number): boolean {
+    return nowMs - this.#fromMs <= COUNTED_MS && this.#count * FEW_SHARE > members;
   }
 }
 
@@ -68,9 +89,9 @@ export class Slices {
   /** Members at that time, and those of them whom nobody tells: they do not run the profile. */
   #searchedCount = 0;
   #strangers = 0;
-  /** Urgent news lately, and since when. */
-  #counted = 0;
-  #countedFromMs = Number.NEGATIVE_INFINITY;
+  /** Urgent news lately. */
+  readonly #failures = new Lately();
+  readonly #joins = new Lately();
 
   constructor(context: Context, outbox: Outbox) {
     this.#context = context;
@@ -79,11 +100,12 @@ export class Slices {
   }
 
   /**
-   * Tells all: it is news of our own (`isOwn`), or news to us that our slice may not have. The message is bytes[start, end). Answers how many transmits by gossip that spares.
+   * Tells all: it is news of our own (`urgency`), or news to us that our slice may not have. The message is bytes[start, end). Answers how many transmits by gossip that spares.
    */
-  tell(nowMs: number, isOwn: boolean, bytes: Uint8Array, start: number, end: number): number {
+  tell(nowMs: number, urgency: number, bytes: Uint8Array, start: number, end: number): number {
     const { config, roster, self, timers } = this.#context;
     if (!config.urgentNews || (self.ext & EXT.fast) === 0) return 0;
+    const isOwn = urgency === URGENCY.own || urgency === URGENCY.joinOwn;
     const isLeader = this.#isLeader();
     if (isOwn) this.#forLeaders.add(bytes, start, end);
     else if (isLeader) this.#forSlice.add(bytes, start, end);
@@ -91,13 +113,18 @@ export class Slices {
       this.#isWaiting = true;
       if (!this.#isPaused) timers.schedule(nowMs, TIMER.urgentNews, 0);
     }
-    if (nowMs - this.#countedFromMs > COUNTED_MS) {
-      this.#countedFromMs = nowMs;
-      this.#counted = 0;
-    }
-    this.#counted++;
+    const isJoin = urgency === URGENCY.joinOwn || urgency === URGENCY.joinPassedOn;
+    (isJoin ? this.#joins : this.#failures).note(nowMs);
     if (this.#strangers * FEW_SHARE > roster.count || this.isHeadless(nowMs)) return 0;
     return Math.max(0, transmitLimit(config.retransmitMult, roster.count) - REPAIR_TRANSMITS);
+  }
+
+  /** We heard that somebody joined. True when so many do that it is left to the leaders and to exchanges of states to tell of it. */
+  isLeftToLeaders(nowMs: number): boolean {
+    const { config, roster, self } = this.#context;
+    if (!config.urgentNews || (self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.#isLeader()) return false;
+    this.#joins.note(nowMs);
+    return this.#strangers * FEW_SHARE <= roster.count;
   }
 
   /** Sends what waits, unless a pause has yet to end. */
@@ -110,7 +137,7 @@ export class Slices {
     this.#isWaiting = false;
     this.#isPaused = true;
     this.#context.timers.schedule(nowMs + this.#pauseMs, TIMER.urgentNews, 0);
-    this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MAX_MS);
+    this.#pauseMs = Math.min(2 * this.#pauseMs, this.isCrowded(nowMs) ? CROWDED_PAUSE_MAX_MS : PAUSE_MAX_MS);
     if (this.#forLeaders.parts.length > 0) this.#send(this.#forLeaders, this.#leaders());
     if (this.#forSlice.parts.length > 0) this.#send(this.#forSlice, this.#slice());
     this.#forLeaders.clear();
@@ -119,7 +146,12 @@ export class Slices {
 
   /** So much news lately that it is about leaders too: what they would tell has to be gossiped, and fast. */
   isHeadless(nowMs: number): boolean {
-    return nowMs - this.#countedFromMs <= COUNTED_MS && this.#counted * FEW_SHARE > this.#context.roster.count;
+    return this.#failures.isMany(nowMs, this.#context.roster.count);
+  }
+
+  /** So many join that some of the news will pass by those who are busy with joining. */
+  isCrowded(nowMs: number): boolean {
+    return this.#joins.isMany(nowMs, this.#context.roster.count);
   }
 
   /** Looks up who leads when that is not known, so that nobody has to when there is news. */

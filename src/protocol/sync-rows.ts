@@ -6,11 +6,14 @@ import { blockNeeds } from '../wire/sync-message.ts';
 import type { Context } from './context.ts';
 import { viewOf } from './dissemination.ts';
 import type { Gate } from './gate.ts';
-import type { Membership } from './membership.ts';
+import { type Membership, SOURCE } from './membership.ts';
 import { countReject } from './stats.ts';
 import { VersionCheck } from './versions.ts';
 
 const VSN_BYTES = 6;
+
+/** What one of us missed alone others may have missed too; more than this is on its way to all of us. */
+const FEW_ROWS = 32;
 
 /** Rows of delta push-pull: read, judged by the member table, and written. */
 export class SyncRows {
@@ -47,8 +50,10 @@ export class SyncRows {
     roster.addVersions(versions);
     const codec = kernels.stateCodec;
     // Reads all before anything is applied. A single block stays read.
+    let total = 0;
     for (const block of blocks) {
       const rows = this.#read(block);
+      total += rows;
       if (rows < 0) {
         settleStateCodec(codec);
         countReject(stats, rows);
@@ -66,10 +71,11 @@ export class SyncRows {
       stats.pushPullsRefused++;
       return problem;
     }
+    const source = total > FEW_ROWS ? SOURCE.bulk : SOURCE.gossip;
     for (const block of blocks) {
       const rows = blocks.length === 1 ? (codec.u32[CODEC.recordCount >>> 2] as number) : this.#read(block);
       this.#gate.filter(codec, 0, rows, undefined);
-      this.#membership.merge(nowMs, codec, 0, rows, 0);
+      this.#membership.merge(nowMs, codec, 0, rows, 0, source);
       stats.syncRowsReceived += rows;
       for (let i = 0; i < rows; i++) this.#compare(codec.recordsOffset + i * RECORD.stride);
     }
