@@ -150,6 +150,13 @@ export class Dissemination {
     this.#exchangeIn?.(nowMs, COUNTED_MS + this.#context.prng.below(COUNTED_MS));
   }
 
+  /** A member was made known to us that those who made it known tell of themselves. */
+  learned(nowMs: number): void {
+    const slices = this.#slices as Slices;
+    slices.noteJoin(nowMs);
+    if (slices.isCrowded(nowMs)) this.#exchangeAfterCrowd(nowMs);
+  }
+
   /** SEND bits that depend on what a member understands. */
   sendFlags(slot: number): number {
     const { roster } = this.#context;

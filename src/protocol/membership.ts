@@ -35,13 +35,18 @@ const REMINDERS = 5;
 
 /** Where records come from: it decides who is told of the members that they make known. */
 export const SOURCE = {
-  /** Packets, and exchanges in which a few rows differed: what is news to us is passed on. */
-  gossip: 0,
-  /** The state of somebody who joins through us: nobody else knows of them, so we tell. */
-  joiner: 1,
+  /** Packets, which others got too: what is news to us is passed on, unless that is left to leaders. */
+  packets: 0,
+  /** An exchange in which a few rows differed: they gossip on. */
+  exchange: 1,
+  /** A join that makes two clusters one, or brings one member to ours: nobody else knows of them, so we tell. */
+  join: 2,
   /** Many rows at once from somebody who has them from others: those others are told by whoever told him. */
-  bulk: 2,
+  bulk: 3,
 } as const;
+
+/** Of a member that a SOURCE made known. */
+const JOIN_URGENCY = [URGENCY.joinPassedOn, URGENCY.none, URGENCY.joinOwn, URGENCY.none] as const;
 
 /**
  * Feeds the member table and acts on what it lists: events, news to pass on, suspicions, our own refutations (protocol §9).
@@ -56,7 +61,7 @@ export class Membership {
   /** Token for the next broadcast about ourselves, see withToken(). */
   #token = 0;
   #isWitnessed = false;
-  #source: number = SOURCE.gossip;
+  #source: number = SOURCE.packets;
 
   constructor(context: Context, news: Dissemination) {
     this.#context = context;
@@ -86,7 +91,7 @@ export class Membership {
     first: number,
     count: number,
     flags: number,
-    source: number = SOURCE.gossip,
+    source: number = SOURCE.packets,
   ): number {
     const { table } = this.#context.kernels;
     this.#source = source;
@@ -110,7 +115,7 @@ export class Membership {
         this.#context.stats.refusedByMembersMax++;
       }
     }
-    this.#source = SOURCE.gossip;
+    this.#source = SOURCE.packets;
     return changes;
   }
 
@@ -198,8 +203,7 @@ export class Membership {
     const isAccusation = kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead;
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
     if (!(isAccusation || isRevival || kind === CHANGE_KIND.refute) || !this.#isFast(slot)) return URGENCY.none;
-    if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number))
-      return this.#source === SOURCE.joiner ? URGENCY.joinOwn : URGENCY.joinPassedOn;
+    if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;
     return codec === undefined || kind === CHANGE_KIND.refute ? URGENCY.own : URGENCY.passedOn;
   }
 
@@ -216,8 +220,8 @@ export class Membership {
     switch (kind) {
       case CHANGE_KIND.alive:
         if ((flags & CHANGE_FLAG.self) !== 0) this.#news.announceSelf(this.#token);
-        else if (codec !== undefined && record !== NO_RECORD && !(this.#source === SOURCE.bulk && isGone(prevStatus)))
-          this.#news.relayAlive(codec, record, slot);
+        else if (this.#source === SOURCE.bulk && isGone(prevStatus)) this.#news.learned(nowMs);
+        else if (codec !== undefined && record !== NO_RECORD) this.#news.relayAlive(codec, record, slot);
         this.#aliveEvents(slot, prevStatus, flags);
         break;
       case CHANGE_KIND.suspect: {

@@ -19,9 +19,6 @@ const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
 
-/** Whoever joins with more members than this has a cluster of its own: two clusters become one by gossip. */
-const JOINERS_MAX = 8;
-
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
 export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
 
@@ -122,7 +119,7 @@ export class PushPull {
       message: () => this.encode(join).slice(),
       finish: (atMs, reply, error) => {
         const aliveBefore = roster.aliveCount;
-        const source = join && !roster.hasCompany ? SOURCE.bulk : SOURCE.gossip;
+        const source = sourceOf(join, roster.hasCompany);
         const merged: MergeReport = (endMs, problem) => {
           if (problem !== undefined) stats.pushPullsFailed++;
           report(endMs, problem, aliveBefore);
@@ -141,13 +138,7 @@ export class PushPull {
       return undefined;
     }
     const state = this.encode(head.join).slice();
-    this.merge(
-      nowMs,
-      message,
-      head.join,
-      head.join && head.nodes <= JOINERS_MAX ? SOURCE.joiner : SOURCE.gossip,
-      () => {},
-    );
+    this.merge(nowMs, message, head.join, sourceOf(head.join, true), () => {});
     return state;
   }
 
@@ -196,4 +187,10 @@ export class PushPull {
   #intervalMs(): number {
     return pushPullScaleMs(this.#context.config.pushPullIntervalMs, this.#context.roster.count);
   }
+}
+
+/** SOURCE of the states that we were given: those whom a member without company joins have told each other of themselves. */
+function sourceOf(join: boolean, hasCompany: boolean): number {
+  if (!join) return SOURCE.exchange;
+  return hasCompany ? SOURCE.join : SOURCE.bulk;
 }

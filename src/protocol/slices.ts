@@ -25,16 +25,20 @@ const WAITING_BYTES_MAX = 65536;
 const REPAIR_TRANSMITS = 10;
 const FEW_SHARE = 20;
 export const COUNTED_MS = 2000;
+/** Fewer joins than this are no crowd, however few the members are. */
+const CROWD_MIN = 32;
 
 /** Messages that wait to be told to the same members. */
 class Batch {
   readonly parts: Uint8Array[] = [];
   #bytes = 0;
 
-  add(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#bytes + end - start > WAITING_BYTES_MAX) return;
+  /** False when there is no more room. */
+  add(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#bytes + end - start > WAITING_BYTES_MAX) return false;
     this.#bytes += end - start;
     this.parts.push(bytes.slice(start, end));
+    return true;
   }
 
   clear(): void {
@@ -56,8 +60,8 @@ class Lately {
     this.#count++;
   }
 
-  isMany(nowMs: number, members: number): boolean {
-    return nowMs - this.#fromMs <= COUNTED_MS && this.#count * FEW_SHARE > members;
+  isMany(nowMs: number, members: number, least = 0): boolean {
+    return nowMs - this.#fromMs <= COUNTED_MS && this.#count >= least && this.#count * FEW_SHARE > members;
   }
 }
 
@@ -107,16 +111,22 @@ export class Slices {
     if (!config.urgentNews || (self.ext & EXT.fast) === 0) return 0;
     const isOwn = urgency === URGENCY.own || urgency === URGENCY.joinOwn;
     const isLeader = this.#isLeader();
-    if (isOwn) this.#forLeaders.add(bytes, start, end);
-    else if (isLeader) this.#forSlice.add(bytes, start, end);
+    let isTold = true;
+    if (isOwn) isTold = this.#forLeaders.add(bytes, start, end);
+    else if (isLeader) isTold = this.#forSlice.add(bytes, start, end);
     if ((isOwn || isLeader) && !this.#isWaiting) {
       this.#isWaiting = true;
       if (!this.#isPaused) timers.schedule(nowMs, TIMER.urgentNews, 0);
     }
     const isJoin = urgency === URGENCY.joinOwn || urgency === URGENCY.joinPassedOn;
     (isJoin ? this.#joins : this.#failures).note(nowMs);
-    if (this.#strangers * FEW_SHARE > roster.count || this.isHeadless(nowMs)) return 0;
+    if (!isTold || this.#strangers * FEW_SHARE > roster.count || this.isHeadless(nowMs)) return 0;
     return Math.max(0, transmitLimit(config.retransmitMult, roster.count) - REPAIR_TRANSMITS);
+  }
+
+  /** Many members were made known to us at once, by somebody who has them from others. */
+  noteJoin(nowMs: number): void {
+    this.#joins.note(nowMs);
   }
 
   /** We heard that somebody joined. True when so many do that it is left to the leaders and to exchanges of states to tell of it. */
@@ -151,7 +161,7 @@ export class Slices {
 
   /** So many join that some of the news will pass by those who are busy with joining. */
   isCrowded(nowMs: number): boolean {
-    return this.#joins.isMany(nowMs, this.#context.roster.count);
+    return this.#joins.isMany(nowMs, this.#context.roster.count, CROWD_MIN);
   }
 
   /** Looks up who leads when that is not known, so that nobody has to when there is news. */

@@ -71,7 +71,7 @@ export class SyncRows {
       stats.pushPullsRefused++;
       return problem;
     }
-    const source = total > FEW_ROWS ? SOURCE.bulk : SOURCE.gossip;
+    const source = total > FEW_ROWS ? SOURCE.bulk : SOURCE.exchange;
     for (const block of blocks) {
       const rows = blocks.length === 1 ? (codec.u32[CODEC.recordCount >>> 2] as number) : this.#read(block);
       this.#gate.filter(codec, 0, rows, undefined);

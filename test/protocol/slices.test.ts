@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ringPosition } from '../../src/protocol/ring.ts';
 import { sliceBits, sliceRank } from '../../src/protocol/slices.ts';
 import type { EngineStats } from '../../src/protocol/stats.ts';
-import { Simulation, type SimulationOptions } from '../../src/sim/index.ts';
+import { type SimNode, Simulation, type SimulationOptions } from '../../src/sim/index.ts';
 import { bytesOf } from '../../src/util/bytes.ts';
 
 function cluster(n: number, options: SimulationOptions = {}): Simulation {
@@ -106,5 +106,55 @@ describe('beats', () => {
     expect(sum(sim, 'ringBeatsSent') - before.beats).toBe(50 * 40);
     expect(sum(sim, 'ringBeatsReceived') - before.heard).toBeGreaterThan(50 * 40 - 10);
     expect(sum(sim, 'ringProbesSent') - before.probes).toBe(0);
+  });
+});
+
+describe('joins', () => {
+  const join = (sim: Simulation, node: SimNode | undefined, seed: SimNode | undefined): number =>
+    sim.act((node as SimNode).name, (engine, nowMs) => engine.join(nowMs, [(seed as SimNode).address]));
+  const seeing = (sim: Simulation, members: number): number =>
+    sim.up.filter(({ engine }) => engine.aliveCount === members).length;
+
+  it('are told in two hops by the member that was joined', () => {
+    const sim = cluster(200);
+    const [seed, ...others] = sim.up;
+    expect(others.length).toBe(199);
+    const before = sum(sim, 'urgentPackets');
+    const node = sim.addNode('joiner');
+    join(sim, node, seed);
+    sim.until(() => node.engine.aliveCount === 201, 2000);
+    // The two hops, far less than gossip takes; it has had one or two ticks.
+    sim.run(60);
+    expect(seeing(sim, 201)).toBe(201);
+    expect(sum(sim, 'urgentPackets') - before).toBeLessThan(201 + 2 * leadersOf(sim).length);
+  });
+
+  it('bring no news about those whom the joiner learns of', () => {
+    const sim = cluster(200);
+    const node = sim.addNode('joiner');
+    join(sim, node, sim.up[0]);
+    sim.until(() => node.engine.aliveCount === 201, 2000);
+    sim.run(1000);
+    // Itself, and perhaps an answer to doubts; not two hundred.
+    expect(node.engine.stats.broadcastsQueued).toBeLessThan(5);
+  });
+
+  it('of many at once leave nobody out, though most of them pass on nothing', () => {
+    const sim = cluster(100);
+    const news = (): number => sum(sim, 'broadcastsQueued');
+    const before = news();
+    const nodes = sim.addNodes(100, 'joiner');
+    for (const node of nodes) join(sim, node, sim.up[0]);
+    sim.until(() => seeing(sim, 200) === 200, 20_000);
+    expect(news() - before).toBeLessThan(100 * 200 * 0.75);
+  });
+
+  it('of two clusters make one cluster by gossip', () => {
+    const sim = new Simulation({ seed: 5, profile: 'fast', history: 100, rejoinIntervalMs: 0 });
+    const halves = [sim.addNodes(60, 'a'), sim.addNodes(60, 'b')];
+    for (const half of halves) for (const node of half.slice(1)) join(sim, node, half[0]);
+    sim.until(() => seeing(sim, 60) === 120, 30_000);
+    join(sim, halves[0]?.[7], halves[1]?.[9]);
+    sim.until(() => seeing(sim, 120) === 120, 30_000);
   });
 });
