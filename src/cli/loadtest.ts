@@ -2,15 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { Command, Option } from 'commander';
 import { htmlReport } from '../loadtest/html.ts';
-import {
-  checkMemory,
-  estimateBytes,
-  type LoadTestReport,
-  type Progress,
-  runLoadTest,
-  scenarioOf,
-} from '../loadtest/run.ts';
-import { SCENARIOS, type Scenario } from '../loadtest/scenarios.ts';
+import type { LoadTestReport } from '../loadtest/report.ts';
+import { checkMemory, estimateBytes, type Progress, runLoadTest, scenarioOf } from '../loadtest/run.ts';
+import { killing, SCENARIOS, type Scenario } from '../loadtest/scenarios.ts';
+import { simulateLoadTest } from '../loadtest/simulated.ts';
 import type { ProfileName } from '../protocol/config.ts';
 import { HearsayError } from '../util/errors.ts';
 import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, ratio } from './options.ts';
@@ -32,6 +27,7 @@ interface LoadTestCommandOptions {
   readonly udp: 'auto' | 'dgram' | 'batched';
   readonly shards?: number;
   readonly seed: number;
+  readonly simulate?: boolean;
   readonly json?: string;
   readonly html?: string;
   readonly quiet?: boolean;
@@ -75,6 +71,7 @@ killed ones were; 2: wrong arguments, or too many nodes for this machine.`,
     )
     .addOption(new Option('--udp <kind>', 'sockets').choices(['auto', 'batched', 'dgram']).default('auto'))
     .option('--shards <number>', 'threads (default: one per processor)', integer(1, 64))
+    .option('--simulate', 'run the same scenario in the simulator, in virtual time and on the network of a LAN')
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
     .option('--json <file>', 'write the report to this file ("-": standard output)')
     .option('--html <file>', 'write the report with plots to this file')
@@ -100,12 +97,13 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
   }
   const signal = interruptSignal();
   terminal.line(
-    `${bold('hearsay loadtest')}  ${options.nodes.toLocaleString('en-US')} nodes, profile ${options.profile}, ${shards} threads: ${scenario.what}`,
+    `${bold('hearsay loadtest')}  ${options.nodes.toLocaleString('en-US')} nodes, profile ${options.profile}, ${options.simulate ? 'simulated' : `${shards} threads`}: ${scenario.what}`,
   );
   terminal.line(dim(`  about ${(estimateBytes(options.nodes) / 2 ** 30).toFixed(1)} GiB of memory`));
   let report: LoadTestReport;
   try {
-    report = await runLoadTest({
+    const run = options.simulate ? simulateLoadTest : runLoadTest;
+    report = await run({
       nodes: options.nodes,
       shards,
       profile: options.profile,
@@ -143,7 +141,9 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
       ? `${report.accused} live nodes were declared dead`
       : report.verdicts < report.verdictsExpected
         ? `${report.verdictsExpected - report.verdicts} verdicts are missing`
-        : undefined;
+        : report.joinMs === undefined && report.start === 'join'
+          ? 'not all nodes saw all others in time'
+          : undefined;
   if (problem === undefined) return 0;
   terminal.line(`  ${red(problem)}`);
   if (options.quiet) process.stderr.write(`hearsay: ${problem}\n`);
@@ -160,12 +160,7 @@ function chosen({ kill, loss, scenario, nodes }: LoadTestCommandOptions): Scenar
         `--kill: expected a number from 1 to ${nodes - 1} or a share as "2%", got ${kill}`,
       );
     }
-    const model = scenarioOf('kill-1');
-    return {
-      name: `kill-${kill}`,
-      what: `${count} nodes are killed at once`,
-      run: (stage, ms) => model.run({ ...bound(stage), pick: () => stage.pick(count) }, ms),
-    };
+    return killing(`kill-${kill}`, `${count} nodes are killed at once`, () => count);
   }
   if (loss !== undefined) {
     return {
@@ -178,21 +173,6 @@ function chosen({ kill, loss, scenario, nodes }: LoadTestCommandOptions): Scenar
     };
   }
   return scenarioOf(scenario);
-}
-
-/** A stage whose parts can be replaced. */
-function bound(stage: Parameters<Scenario['run']>[0]): Parameters<Scenario['run']>[0] {
-  return {
-    nodes: stage.nodes,
-    kill: (indices) => stage.kill(indices),
-    restart: (indices) => stage.restart(indices),
-    pause: (indices, ms) => stage.pause(indices, ms),
-    fault: (fault) => stage.fault(fault),
-    pick: (count) => stage.pick(count),
-    wait: (ms) => stage.wait(ms),
-    untilVerdicts: (ms) => stage.untilVerdicts(ms),
-    untilViews: (ms) => stage.untilViews(ms),
-  };
 }
 
 function liveLine(terminal: Terminal, nodes: number, moment: Progress): string {
@@ -233,13 +213,17 @@ function print(terminal: Terminal, report: LoadTestReport): void {
     );
     terminal.line();
   }
-  if (report.start === 'join') terminal.line(`  all saw all after          ${seconds(report.joinMs)}`);
+  if (report.start === 'join') {
+    const joined = report.joinMs === undefined ? red('not in time') : seconds(report.joinMs);
+    terminal.line(`  all saw all after          ${joined}`);
+  }
   terminal.line(
     `  live nodes declared dead   ${report.accused === 0 ? green('0') : red(String(report.accused))}; ${report.suspicions} suspicions of live nodes`,
   );
   terminal.line(
     `  per node and second        ${number(perNode.packets.mean)} packets, ${number(perNode.bytes.mean)} bytes (p99 ${number(perNode.packets.p99)}, ${number(perNode.bytes.p99)})`,
   );
+  if (report.packets === 'simulated') return;
   terminal.line(
     `  machine                    ${(100 * report.cpu).toFixed(0)} % of a processor, ${(report.rssBytes / 2 ** 30).toFixed(2)} GiB; loops p99 ${report.loopDelay.p99.toFixed(0)} ms, timers ${report.lateness.mean.toFixed(1)} ms late, ${report.kernelDrops} packets dropped`,
   );

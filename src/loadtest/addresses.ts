@@ -26,3 +26,8 @@ export function shardOf(index: number, shards: number): number {
 export function addressOf(index: number, ports: readonly number[]): Address {
   return { ip: ipOf(index), port: ports[shardOf(index, ports.length)] as number };
 }
+
+/** Index of a node by its name. */
+export function indexOfName(name: string): number {
+  return Number(name.slice(1));
+}

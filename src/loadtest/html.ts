@@ -1,4 +1,4 @@
-import type { LoadTestReport, Quantiles } from './run.ts';
+import type { LoadTestReport, Quantiles } from './report.ts';
 
 const WIDTH = 760;
 const HEIGHT = 260;

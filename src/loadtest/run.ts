@@ -6,8 +6,9 @@ import type { BackendName } from '../kernels/contract.ts';
 import type { EngineConfig, ProfileName } from '../protocol/config.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
-import { SCENARIOS, type Scenario, type Stage } from './scenarios.ts';
-import { type Fault, type FromShard, LATENCY_BUCKETS, type Sample, type ShardInput, type ToShard } from './types.ts';
+import { type LoadTestReport, reportOf, viewOf } from './report.ts';
+import { JOIN_MS, SCENARIOS, type Scenario, type Stage } from './scenarios.ts';
+import type { Fault, FromShard, Sample, ShardInput, ToShard } from './types.ts';
 
 export interface LoadTestOptions {
   readonly nodes: number;
@@ -42,68 +43,15 @@ export interface Progress {
   readonly falsePositives: number;
 }
 
-export interface Quantiles {
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly p999: number;
-  readonly max: number;
-}
-
-export interface LoadTestReport {
-  readonly nodes: number;
-  readonly shards: number;
-  readonly profile: ProfileName;
-  readonly scenario: string;
-  readonly packets: 'dgram' | 'batched';
-  readonly start: string;
-  /** Until every node saw every other, ms. */
-  readonly joinMs: number;
-  readonly killed: number;
-  /** Ms from the kill: the first verdict about each killed node, and the verdict of every live observer about each. */
-  readonly first: Quantiles | undefined;
-  readonly every: Quantiles | undefined;
-  /** Observers that should have declared a node dead, and that did. */
-  readonly verdictsExpected: number;
-  readonly verdicts: number;
-  /** Verdicts by ms, for the plot: [ms, how many up to there]. */
-  readonly curve: readonly (readonly [number, number])[];
-  readonly falsePositives: number;
-  readonly accused: number;
-  readonly suspicions: number;
-  readonly refutations: number;
-  /** Per second: ms, least, mean and most members that live nodes see, packets per second. */
-  readonly trace: readonly (readonly [number, number, number, number, number])[];
-  /** Sent by each node and second during the measured part. */
-  readonly perNode: { readonly packets: Spread; readonly bytes: Spread };
-  readonly kernelDrops: number;
-  readonly sendDrops: number;
-  readonly loopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
-  readonly lateness: { readonly mean: number; readonly max: number };
-  /** Share of all processors that was used. */
-  readonly cpu: number;
-  readonly rssBytes: number;
-  readonly measuredMs: number;
-  /** Why the figures are of the machine and not of the protocol; empty when they are of the protocol. */
-  readonly overload: readonly string[];
-}
-
-export interface Spread {
-  readonly mean: number;
-  readonly p99: number;
-  readonly max: number;
-}
-
 /** Measured with 10,000 nodes: a row, its place in the indexes and its share of the rest. */
 const BYTES_PER_ROW = 52;
 const BYTES_PER_NODE = 40_000;
 const SAMPLE_MS = 1000;
 const YOUNG_MB = 128;
+/** In each shard: each waits for turns of its own, and most of them for the one that all join through. */
+const JOINS_AT_ONCE = 32;
 const REHEARSAL_NODES = 10;
 const REHEARSAL_MS_MAX = 30_000;
-/** With less than this the protocol's own timers are the larger part of every figure. */
-const LATE_MS_MAX = 25;
-const DROPS_MAX = 0.001;
 
 /** Bytes that so many nodes take, about. */
 export function estimateBytes(nodes: number): number {
@@ -143,6 +91,16 @@ export async function runLoadTest(options: LoadTestOptions): Promise<LoadTestRep
   }
 }
 
+/** So many of the nodes that are not killed, at random, not the first one. */
+export function pickOf(nodes: number, killed: ReadonlySet<number>, prng: Prng, count: number): number[] {
+  const pool = Array.from({ length: nodes - 1 }, (_, i) => i + 1).filter((index) => !killed.has(index));
+  for (let i = 0; i < Math.min(count, pool.length); i++) {
+    const j = i + prng.below(pool.length - i);
+    [pool[i], pool[j]] = [pool[j] as number, pool[i] as number];
+  }
+  return pool.slice(0, count);
+}
+
 class LoadFleet implements Stage {
   readonly nodes: number;
   readonly #options: LoadTestOptions;
@@ -150,6 +108,7 @@ class LoadFleet implements Stage {
   readonly #prng: Prng;
   readonly #killed = new Set<number>();
   #everKilled = 0;
+  #joinMs: number | undefined;
   readonly #trace: [number, number, number, number, number][] = [];
   readonly #asked = new Map<
     number,
@@ -176,21 +135,9 @@ class LoadFleet implements Stage {
   }
 
   async run(): Promise<LoadTestReport> {
-    const { scenario, durationMs, settleMs, start } = this.#options;
+    const { scenario, durationMs } = this.#options;
     await this.#start();
-    const fromMs = performance.now();
-    if (start === 'join') {
-      this.#phase = 'joining';
-      this.#tell({ kind: 'join', seeds: [0], atOnce: 32 });
-      await this.untilViews(600_000);
-    } else {
-      this.#phase = 'making acquainted';
-      await this.#all({ kind: 'acquaint' });
-    }
-    const joinMs = performance.now() - fromMs;
-    this.#phase = 'settling';
-    await this.wait(settleMs);
-    if (this.#options.rehearse) await this.#rehearse();
+    if (!scenario.startsAlone) await this.#meet();
     this.#phase = scenario.name;
     this.#tell({ kind: 'reset' });
     this.#lastPackets = 0;
@@ -199,13 +146,35 @@ class LoadFleet implements Stage {
     await scenario.run(this, durationMs);
     const samples = await this.#sample(true);
     const measuredMs = performance.now() - measuredFromMs;
-    return this.#report(samples, joinMs, measuredMs);
+    const cpu = process.cpuUsage(this.#cpu);
+    const { nodes, shards, profile } = this.#options;
+    return reportOf(samples, {
+      nodes,
+      shards,
+      profile,
+      scenario: scenario.name,
+      packets: this.#packets,
+      start: scenario.startsAlone ? 'join' : this.#options.start,
+      joinMs: this.#joinMs,
+      killed: this.#everKilled,
+      verdictsExpected: this.#expected,
+      trace: this.#trace,
+      cpu: (cpu.user + cpu.system) / 1000 / measuredMs,
+      rssBytes: process.memoryUsage.rss(),
+      measuredMs,
+    });
   }
 
-  kill(indices: readonly number[]): void {
+  async joinAll(limitMs: number): Promise<void> {
+    const fromMs = performance.now();
+    this.#tell({ kind: 'join', seeds: [0], atOnce: JOINS_AT_ONCE });
+    if (await this.untilViews(limitMs)) this.#joinMs = performance.now() - fromMs;
+  }
+
+  kill(indices: readonly number[], areVerdictsExpected = true): void {
     for (const index of indices) this.#killed.add(index);
     this.#everKilled += indices.length;
-    this.#expected += indices.length * (this.nodes - this.#killed.size);
+    if (areVerdictsExpected) this.#expected += indices.length * (this.nodes - this.#killed.size);
     this.#tell({ kind: 'kill', nodes: indices, atMs: performance.timeOrigin + performance.now() });
   }
 
@@ -223,12 +192,7 @@ class LoadFleet implements Stage {
   }
 
   pick(count: number): number[] {
-    const pool = Array.from({ length: this.nodes - 1 }, (_, i) => i + 1).filter((index) => !this.#killed.has(index));
-    for (let i = 0; i < Math.min(count, pool.length); i++) {
-      const j = i + this.#prng.below(pool.length - i);
-      [pool[i], pool[j]] = [pool[j] as number, pool[i] as number];
-    }
-    return pool.slice(0, count);
+    return pickOf(this.nodes, this.#killed, this.#prng, count);
   }
 
   async wait(ms: number): Promise<void> {
@@ -246,11 +210,29 @@ class LoadFleet implements Stage {
     );
   }
 
-  async untilViews(limitMs: number): Promise<void> {
+  /** False when the time was over first. */
+  async untilViews(limitMs: number): Promise<boolean> {
     const live = this.nodes - this.#killed.size;
-    await this.#until(limitMs, (samples) =>
+    return this.#until(limitMs, (samples) =>
       samples.every(({ view }) => view.nodes === 0 || (view.min === live && view.max === live)),
     );
+  }
+
+  /** All nodes come to know each other, and rest. */
+  async #meet(): Promise<void> {
+    const { settleMs, start } = this.#options;
+    if (start === 'join') {
+      this.#phase = 'joining';
+      await this.joinAll(JOIN_MS);
+    } else {
+      this.#phase = 'making acquainted';
+      const fromMs = performance.now();
+      await this.#all({ kind: 'acquaint' });
+      this.#joinMs = performance.now() - fromMs;
+    }
+    this.#phase = 'settling';
+    await this.wait(settleMs);
+    if (this.#options.rehearse) await this.#rehearse();
   }
 
   /**
@@ -275,12 +257,13 @@ class LoadFleet implements Stage {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  async #until(limitMs: number, isDone: (samples: readonly Sample[]) => boolean): Promise<void> {
+  async #until(limitMs: number, isDone: (samples: readonly Sample[]) => boolean): Promise<boolean> {
     const untilMs = performance.now() + limitMs;
     while (performance.now() < untilMs) {
       await delay(Math.min(SAMPLE_MS, 250), undefined, { signal: this.#options.signal });
-      if (isDone(await this.#look())) return;
+      if (isDone(await this.#look())) return true;
     }
+    return false;
   }
 
   async #start(): Promise<void> {
@@ -385,129 +368,4 @@ class LoadFleet implements Stage {
     });
     return samples;
   }
-
-  #report(samples: readonly Sample[], joinMs: number, measuredMs: number): LoadTestReport {
-    const { nodes, shards, profile, scenario, start } = this.#options;
-    const total = (pick: (sample: Sample) => number): number => samples.reduce((sum, each) => sum + pick(each), 0);
-    const most = (pick: (sample: Sample) => number): number => Math.max(...samples.map(pick));
-    const histogram = new Float64Array(LATENCY_BUCKETS);
-    for (const { verdicts } of samples) {
-      for (let ms = 0; verdicts && ms < LATENCY_BUCKETS; ms++) {
-        histogram[ms] = (histogram[ms] as number) + (verdicts[ms] as number);
-      }
-    }
-    const firsts = new Map<number, number>();
-    for (const sample of samples)
-      for (const [node, ms] of sample.firsts)
-        firsts.set(node, Math.min(ms, firsts.get(node) ?? Number.POSITIVE_INFINITY));
-    const cpu = process.cpuUsage(this.#cpu);
-    const seconds = measuredMs / 1000;
-    const packets = samples
-      .flatMap(({ perNode }) => (perNode ? [...perNode.packets] : []))
-      .map((count) => count / seconds);
-    const bytes = samples.flatMap(({ perNode }) => (perNode ? [...perNode.bytes] : [])).map((count) => count / seconds);
-    const kernelDrops = total(({ kernelDrops }) => kernelDrops);
-    const sent = total(({ packetsSent }) => packetsSent);
-    const loopDelay = {
-      p50: most(({ loopDelay }) => loopDelay.p50),
-      p99: most(({ loopDelay }) => loopDelay.p99),
-      max: most(({ loopDelay }) => loopDelay.max),
-    };
-    const lateness = { mean: most(({ lateness }) => lateness.mean), max: most(({ lateness }) => lateness.max) };
-    const overload: string[] = [];
-    if (kernelDrops > DROPS_MAX * sent)
-      overload.push(
-        `the system dropped ${kernelDrops} packets (${((100 * kernelDrops) / Math.max(1, sent)).toFixed(2)} %) because nobody fetched them in time`,
-      );
-    if (lateness.mean > LATE_MS_MAX) overload.push(`timers fired ${lateness.mean.toFixed(0)} ms late on the average`);
-    return {
-      nodes,
-      shards,
-      profile,
-      scenario: scenario.name,
-      packets: this.#packets,
-      start,
-      joinMs,
-      killed: this.#everKilled,
-      first: quantilesOf(histogramOf(firsts.values())),
-      every: quantilesOf(histogram),
-      verdictsExpected: this.#expected,
-      verdicts: total(({ verdictCount }) => verdictCount),
-      curve: curveOf(histogram),
-      falsePositives: total(({ falsePositives }) => falsePositives),
-      accused: new Set(samples.flatMap(({ accused }) => accused)).size,
-      suspicions: total(({ suspicions }) => suspicions),
-      refutations: total(({ refutations }) => refutations),
-      trace: this.#trace,
-      perNode: { packets: spreadOf(packets), bytes: spreadOf(bytes) },
-      kernelDrops,
-      sendDrops: total(({ sendDrops }) => sendDrops),
-      loopDelay,
-      lateness,
-      cpu: (cpu.user + cpu.system) / 1000 / measuredMs,
-      rssBytes: process.memoryUsage.rss(),
-      measuredMs,
-      overload,
-    };
-  }
-}
-
-function viewOf(samples: readonly Sample[]): { readonly min: number; readonly mean: number; readonly max: number } {
-  const nodes = samples.reduce((sum, { view }) => sum + view.nodes, 0);
-  return {
-    min: Math.min(...samples.filter(({ view }) => view.nodes > 0).map(({ view }) => view.min)),
-    mean: samples.reduce((sum, { view }) => sum + view.sum, 0) / Math.max(1, nodes),
-    max: Math.max(...samples.map(({ view }) => view.max)),
-  };
-}
-
-function histogramOf(values: Iterable<number>): Float64Array {
-  const histogram = new Float64Array(LATENCY_BUCKETS);
-  for (const value of values) {
-    const bucket = Math.min(LATENCY_BUCKETS - 1, Math.max(0, Math.round(value)));
-    histogram[bucket] = (histogram[bucket] as number) + 1;
-  }
-  return histogram;
-}
-
-function quantilesOf(histogram: Float64Array): Quantiles | undefined {
-  const total = histogram.reduce((sum, count) => sum + count, 0);
-  if (total === 0) return undefined;
-  const at = (share: number): number => {
-    let left = share * total;
-    for (let ms = 0; ms < histogram.length; ms++) {
-      left -= histogram[ms] as number;
-      if (left <= 0) return ms;
-    }
-    return histogram.length - 1;
-  };
-  return {
-    p50: at(0.5),
-    p90: at(0.9),
-    p99: at(0.99),
-    p999: at(0.999),
-    max: histogram.findLastIndex((count) => count > 0),
-  };
-}
-
-function curveOf(histogram: Float64Array): [number, number][] {
-  const curve: [number, number][] = [];
-  const last = histogram.findLastIndex((count) => count > 0);
-  if (last < 0) return curve;
-  const step = Math.max(1, Math.ceil(last / 400));
-  let sum = 0;
-  for (let ms = 0; ms <= last; ms++) {
-    sum += histogram[ms] as number;
-    if (ms % step === 0 || ms === last) curve.push([ms, sum]);
-  }
-  return curve;
-}
-
-function spreadOf(values: readonly number[]): Spread {
-  const sorted = Float64Array.from(values).sort();
-  return {
-    mean: sorted.reduce((sum, value) => sum + value, 0) / Math.max(1, sorted.length),
-    p99: sorted[Math.min(sorted.length - 1, Math.floor(0.99 * sorted.length))] ?? 0,
-    max: sorted.at(-1) ?? 0,
-  };
 }

@@ -3,8 +3,10 @@ import type { Fault } from './types.ts';
 /** What a scenario may do. */
 export interface Stage {
   readonly nodes: number;
-  /** Kills nodes at one instant. */
-  kill(indices: readonly number[]): void;
+  /** Kills nodes at one instant. With `areVerdictsExpected` (the default) every live node is to declare them dead. */
+  kill(indices: readonly number[], areVerdictsExpected?: boolean): void;
+  /** All nodes join through the first one, until all see all or the time is over. */
+  joinAll(limitMs: number): Promise<void>;
   restart(indices: readonly number[]): void;
   pause(indices: readonly number[], ms: number): void;
   fault(fault: Fault | undefined): void;
@@ -15,19 +17,23 @@ export interface Stage {
   /** Until every live node has declared every killed one dead, or the time is over. */
   untilVerdicts(limitMs: number): Promise<void>;
   /** Until every live node sees exactly the live ones, or the time is over. */
-  untilViews(limitMs: number): Promise<void>;
+  untilViews(limitMs: number): Promise<boolean>;
 }
 
 export interface Scenario {
   readonly name: string;
   readonly what: string;
+  /** Nodes are alone when it begins, instead of knowing each other. */
+  readonly startsAlone?: boolean;
   run(stage: Stage, durationMs: number): Promise<void>;
 }
 
 const VERDICTS_MS = 60_000;
 const VIEWS_MS = 120_000;
+export const JOIN_MS = 600_000;
 
-function kills(name: string, what: string, share: (nodes: number) => number): Scenario {
+/** Kills a share of the nodes and waits until all others know. */
+export function killing(name: string, what: string, share: (nodes: number) => number): Scenario {
   return {
     name,
     what,
@@ -47,7 +53,8 @@ function faulty(name: string, what: string, ratio: number, oneWay: boolean, peri
       const nodes = stage.pick(Math.max(1, Math.round(stage.nodes / 100)));
       stage.fault({ kind: 'some', nodes, ratio, oneWay, periodMs });
       await stage.wait(durationMs);
-      stage.kill(nodes);
+      // Many hold them for dead long since.
+      stage.kill(nodes, false);
       stage.fault(undefined);
       await stage.untilViews(VIEWS_MS);
     },
@@ -57,17 +64,27 @@ function faulty(name: string, what: string, ratio: number, oneWay: boolean, peri
 /** What `hearsay loadtest --scenario` takes. */
 export const SCENARIOS: readonly Scenario[] = [
   { name: 'steady', what: 'nothing happens', run: (stage, durationMs) => stage.wait(durationMs) },
-  kills('kill-1', 'one node is killed', () => 1),
-  kills('kill-1%', 'one in a hundred nodes is killed, all at once', (nodes) => nodes / 100),
-  kills('kill-10%', 'one in ten nodes is killed, all at once', (nodes) => nodes / 10),
-  kills('kill-50%', 'half of the nodes are killed at once', (nodes) => nodes / 2),
+  killing('kill-1', 'one node is killed', () => 1),
+  killing('kill-1%', 'one in a hundred nodes is killed, all at once', (nodes) => nodes / 100),
+  killing('kill-10%', 'one in ten nodes is killed, all at once', (nodes) => nodes / 10),
+  killing('kill-50%', 'half of the nodes are killed at once', (nodes) => nodes / 2),
+  {
+    name: 'join-storm',
+    what: 'all nodes join through one of them',
+    startsAlone: true,
+    run: async (stage, durationMs) => {
+      await stage.joinAll(JOIN_MS);
+      await stage.wait(durationMs);
+    },
+  },
   {
     name: 'rolling-restart',
     what: 'one node after the other is killed and started again',
     run: async (stage, durationMs) => {
       const nodes = stage.pick(Math.min(stage.nodes - 1, Math.max(1, Math.floor(durationMs / 1000))));
       for (const index of nodes) {
-        stage.kill([index]);
+        // It is back before all can know.
+        stage.kill([index], false);
         await stage.wait(500);
         stage.restart([index]);
         await stage.wait(500);

@@ -20,7 +20,8 @@ import { encodeNodeState, encodePushPullHeader } from '../wire/messages.ts';
 import { addressOf, indexOf, ipOf, nameOf } from './addresses.ts';
 import type { LoadNode } from './load-node.ts';
 import { ShardStreams } from './streams.ts';
-import { type Fault, LATENCY_BUCKETS, type Sample, type ShardInput } from './types.ts';
+import { Tally } from './tally.ts';
+import type { Fault, Sample, ShardInput } from './types.ts';
 
 /** Bytes of one node state in the introduction. */
 const STATE_BYTES = 160;
@@ -50,9 +51,8 @@ export class Shard {
   #touched: LoadNode[] = [];
   #fault: Fault | undefined;
   #faulty = new Set<number>();
-  /** When each was killed, ms of the common clock. */
-  readonly #killedAtMs = new Map<number, number>();
-  #counts = newCounts();
+  readonly #tally = new Tally();
+  #late = newLate();
   #dropsBefore = 0;
   /** Packets since timers had their turn, and how often they gave way to more of them. */
   #received = 0;
@@ -72,7 +72,7 @@ export class Shard {
       isStopped: () => this.#stopped,
       nodeAt: (index) => this.#byIndex.get(index),
       isLost: (from, to) => this.#isLost(from, to),
-      isKilled: (index) => this.#killedAtMs.has(index),
+      isKilled: (index) => this.#tally.isKilled(index),
     });
     this.#delay.enable();
     this.#rejoiner = setInterval(() => this.#rejoin(), REJOIN_LOOK_MS);
@@ -220,7 +220,7 @@ export class Shard {
 
   kill(indices: readonly number[], atMs: number): void {
     for (const index of indices) {
-      this.#killedAtMs.set(index, atMs);
+      this.#tally.killed(index, atMs);
       const node = this.#byIndex.get(index);
       if (node) node.isUp = false;
     }
@@ -228,7 +228,7 @@ export class Shard {
 
   restart(indices: readonly number[], seed: number): void {
     for (const index of indices) {
-      this.#killedAtMs.delete(index);
+      this.#tally.restarted(index);
       const node = this.#byIndex.get(index);
       if (!node) continue;
       const { codec, stateCodec, sync, names, profiles } = node.kernels;
@@ -261,11 +261,13 @@ export class Shard {
   setFault(fault: Fault | undefined): void {
     this.#fault = fault;
     this.#faulty = new Set(fault?.kind === 'some' ? fault.nodes : []);
+    this.#tally.faulty = this.#faulty;
   }
 
   /** Counts from now on. */
   reset(): void {
-    this.#counts = newCounts();
+    this.#tally.reset();
+    this.#late = newLate();
     this.#delay.reset();
     this.#dropsBefore = this.#kernelDrops();
     for (const node of this.#nodes) {
@@ -275,7 +277,7 @@ export class Shard {
   }
 
   sample(isFull: boolean): Sample {
-    const counts = this.#counts;
+    const { counts } = this.#tally;
     const up = this.#nodes.filter(({ isUp }) => isUp);
     const view = { min: Number.POSITIVE_INFINITY, sum: 0, max: 0, nodes: up.length };
     const per = { packets: new Float64Array(isFull ? up.length : 0), bytes: new Float64Array(isFull ? up.length : 0) };
@@ -298,20 +300,15 @@ export class Shard {
     const ms = (ns: number): number => (Number.isFinite(ns) ? ns / 1e6 : 0);
     return {
       view,
+      ...counts,
       verdicts: isFull ? counts.verdicts : undefined,
-      verdictCount: counts.verdictCount,
-      firsts: [...counts.firsts],
-      falsePositives: counts.falsePositives,
-      accused: [...counts.accused],
-      suspicions: counts.suspicions,
-      refutations: counts.refutations,
       packetsSent,
       bytesSent,
       kernelDrops: this.#kernelDrops() - this.#dropsBefore,
       sendDrops: this.#sockets.reduce((sum, { stats }) => sum + stats.packetsDropped, 0),
       perNode: isFull ? per : undefined,
       loopDelay: { p50: ms(this.#delay.percentile(50)), p99: ms(this.#delay.percentile(99)), max: ms(this.#delay.max) },
-      lateness: { mean: counts.lateSum / Math.max(1, counts.lateCount), max: counts.lateMax },
+      lateness: { mean: this.#late.sum / Math.max(1, this.#late.count), max: this.#late.max },
     };
   }
 
@@ -433,9 +430,9 @@ export class Shard {
       if (node.held.length > 0) this.#release(node, now);
       if (node.wakeMs > now) continue;
       left--;
-      this.#counts.lateSum += now - dueMs;
-      this.#counts.lateCount++;
-      this.#counts.lateMax = Math.max(this.#counts.lateMax, now - dueMs);
+      this.#late.sum += now - dueMs;
+      this.#late.count++;
+      this.#late.max = Math.max(this.#late.max, now - dueMs);
       node.wakeMs = Number.POSITIVE_INFINITY;
       // Most timers are of probes that have been answered meanwhile.
       const isNothingDue = (node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY) > now;
@@ -469,45 +466,16 @@ export class Shard {
   }
 
   #notice(node: LoadNode, event: GossipEvent): void {
-    const counts = this.#counts;
     node.failed.notice(event, this.#now());
-    switch (event.type) {
-      case 'dead':
-        this.#verdict(node, Number(event.member.name.slice(1)));
-        break;
-      case 'suspect':
-        if (!this.#killedAtMs.has(Number(event.member.name.slice(1)))) counts.suspicions++;
-        break;
-      case 'alive':
-        counts.refutations++;
-        break;
-      case 'done': {
-        const join = this.#joinDone.get(node);
-        if (join?.request !== event.request) break;
-        this.#joinDone.delete(node);
-        if (!event.ok) this.#pendingJoins.push(node);
-        setImmediate(join.next);
-        break;
-      }
-      default:
-    }
-  }
-
-  #verdict(node: LoadNode, about: number): void {
-    const counts = this.#counts;
-    const killedAtMs = this.#killedAtMs.get(about);
-    if (killedAtMs === undefined) {
-      // A node that hears nothing believes that all others are gone; that is its own affair.
-      if (this.#faulty.has(node.index) || this.#faulty.has(about)) return;
-      counts.falsePositives++;
-      if (counts.accused.size < 1000) counts.accused.add(about);
+    if (event.type !== 'done') {
+      this.#tally.note(node.index, event, this.#originMs + this.#now());
       return;
     }
-    const ms = Math.max(0, Math.round(this.#originMs + this.#now() - killedAtMs));
-    const bucket = Math.min(LATENCY_BUCKETS - 1, ms);
-    counts.verdicts[bucket] = (counts.verdicts[bucket] as number) + 1;
-    counts.verdictCount++;
-    if (!counts.firsts.has(about)) counts.firsts.set(about, ms);
+    const join = this.#joinDone.get(node);
+    if (join?.request !== event.request) return;
+    this.#joinDone.delete(node);
+    if (!event.ok) this.#pendingJoins.push(node);
+    setImmediate(join.next);
   }
 }
 
@@ -523,19 +491,9 @@ const DEFERRALS_MAX = 12;
 /** Timers in one turn, at most. */
 const WAKES_PER_TURN = 64;
 
-function newCounts() {
-  return {
-    verdicts: new Uint32Array(LATENCY_BUCKETS),
-    verdictCount: 0,
-    firsts: new Map<number, number>(),
-    falsePositives: 0,
-    accused: new Set<number>(),
-    suspicions: 0,
-    refutations: 0,
-    lateSum: 0,
-    lateCount: 0,
-    lateMax: 0,
-  };
+/** How late timers of engines fired, ms. */
+function newLate() {
+  return { sum: 0, count: 0, max: 0 };
 }
 
 function stateOf({ engine }: LoadNode): { readonly vsn: Uint8Array; readonly ext: number } {

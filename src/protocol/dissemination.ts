@@ -53,6 +53,7 @@ export class Dissemination {
   readonly #overheadBytes: () => number;
   #outbox: Outbox | undefined;
   #exchangeIn: ((nowMs: number, delayMs: number) => void) | undefined;
+  #crowded: ((nowMs: number, delayMs: number) => void) | undefined;
   #staged = 0;
   #inTop = 0;
   #slices: Slices | undefined;
@@ -75,9 +76,15 @@ export class Dissemination {
     this.#seen = new SeenSet(context.config.seenRumorsMax);
   }
 
-  /** `exchangeIn` has states exchanged with somebody after a delay. */
-  attach(outbox: Outbox, slices: Slices, exchangeIn: (nowMs: number, delayMs: number) => void): void {
+  /** `exchangeIn` has states exchanged with somebody after a delay; `crowded` the same, and then a few times more. */
+  attach(
+    outbox: Outbox,
+    slices: Slices,
+    exchangeIn: (nowMs: number, delayMs: number) => void,
+    crowded: (nowMs: number, delayMs: number) => void,
+  ): void {
     this.#exchangeIn = exchangeIn;
+    this.#crowded = crowded;
     this.#outbox = outbox;
     this.#slices = slices;
   }
@@ -147,7 +154,7 @@ export class Dissemination {
   #exchangeAfterCrowd(nowMs: number): void {
     if (nowMs < this.#crowdedUntilMs) return;
     this.#crowdedUntilMs = nowMs + COUNTED_MS;
-    this.#exchangeIn?.(nowMs, COUNTED_MS + this.#context.prng.below(COUNTED_MS));
+    this.#crowded?.(nowMs, COUNTED_MS + this.#context.prng.below(COUNTED_MS));
   }
 
   /** A member was made known to us that those who made it known tell of themselves. */

@@ -18,6 +18,8 @@ import { TIMER } from './timers.ts';
 const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
+/** After a crowd of joins, besides the first: about 2, 6 and 14 periods later. */
+const CROWD_EXCHANGES = 3;
 
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
 export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
@@ -31,6 +33,8 @@ export class PushPull {
   /** Early exchanges since the last join, and the timer of the next. */
   #earlyStep = 0;
   #earlyToken = 0;
+  /** Early exchanges that follow even if the one before taught us nobody. */
+  #insists = 0;
   #out = new Uint8Array(4096);
 
   constructor(context: Context, membership: Membership, streams: Streams, gate: Gate, sync: DeltaSync) {
@@ -65,7 +69,8 @@ export class PushPull {
     const { roster } = this.#context;
     this.#earlyToken = 0;
     this.#exchangeWithAnyone(nowMs, (atMs, error, aliveBefore) => {
-      if (error !== undefined || roster.aliveCount <= aliveBefore) return;
+      const isWorthMore = error === undefined && roster.aliveCount > aliveBefore;
+      if (!isWorthMore && this.#insists-- <= 0) return;
       this.#earlyStep++;
       this.#scheduleEarly(atMs);
     });
@@ -75,6 +80,13 @@ export class PushPull {
     const { config, prng } = this.#context;
     const periodMs = config.probeIntervalMs > 0 ? config.probeIntervalMs : EARLY_PERIOD_MS;
     const delayMs = Math.floor(periodMs * 2 ** this.#earlyStep * (0.5 + prng.unit()));
+    this.exchangeIn(nowMs, delayMs);
+  }
+
+  /** A crowd of joins: exchanges soon, and some more at growing distances, since who joins last may be missed last. */
+  crowded(nowMs: number, delayMs: number): void {
+    this.#earlyStep = 0;
+    this.#insists = CROWD_EXCHANGES;
     this.exchangeIn(nowMs, delayMs);
   }
 

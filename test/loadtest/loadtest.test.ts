@@ -2,13 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { addressOf, indexOf, ipOf } from '../../src/loadtest/addresses.ts';
 import { htmlReport } from '../../src/loadtest/html.ts';
-import {
-  checkMemory,
-  type LoadTestOptions,
-  type LoadTestReport,
-  runLoadTest,
-  scenarioOf,
-} from '../../src/loadtest/run.ts';
+import type { LoadTestReport } from '../../src/loadtest/report.ts';
+import { checkMemory, type LoadTestOptions, runLoadTest, scenarioOf } from '../../src/loadtest/run.ts';
 import { nativeUdp } from '../../src/transport/native.ts';
 
 const LIMIT = { timeout: 90_000 };
