@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help gossip membership anti-entropy loadtest sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers fast diagrams fuzz fuzz-native interop clean
+.PHONY: help gossip membership anti-entropy loadtest sim sim-swarm sim-bugs sim-speed test test-all-nodes check format build native bench papers fast fast-sockets diagrams fuzz fuzz-native interop clean
 
 ARGS ?=
 SEED ?= 1
@@ -68,6 +68,9 @@ papers: build ## Published figures beside ours: Demers, SWIM, Lifeguard and more
 
 fast: build ## The fast profile in simulation: targets, ablation, faults (ARGS="--nodes 1000 --part targets")
 	@node bench/fast/experiments.mjs $(ARGS)
+
+fast-sockets: build ## Measure the load test by size and scenario, beside the simulator and memberlist; rewrite the tables of docs/loadtest.md
+	@node bench/fast/sockets.mjs --write $(ARGS)
 
 diagrams: build ## Draw all pictures of docs/diagrams from the numbers in docs/data and from the sources
 	@node scripts/diagrams.mjs $(ARGS)

@@ -31,7 +31,7 @@ ${tracePlot(report)}
 <table><tr><th></th><th>mean</th><th>p99</th><th>most</th></tr>
 <tr><td>packets sent per node and second</td>${spread(report.perNode.packets)}</tr>
 <tr><td>bytes sent per node and second</td>${spread(report.perNode.bytes)}</tr></table>
-<table><tr><td>CPU, of one processor</td><td>${(100 * report.cpu).toFixed(0)} %</td></tr>
+<table><tr><td>CPU, of one processor (the kernel's part)</td><td>${(100 * report.cpu).toFixed(0)} % (${(100 * report.cpuKernel).toFixed(0)} %)</td></tr>
 <tr><td>memory</td><td>${(report.rssBytes / 2 ** 30).toFixed(2)} GiB</td></tr>
 <tr><td>delay of the event loops: p50, p99, longest</td><td>${[report.loopDelay.p50, report.loopDelay.p99, report.loopDelay.max].map((ms) => ms.toFixed(1)).join(' / ')} ms</td></tr>
 <tr><td>timers late: mean, most</td><td>${report.lateness.mean.toFixed(1)} / ${report.lateness.max.toFixed(0)} ms</td></tr>
@@ -50,13 +50,32 @@ function latencies(report: LoadTestReport, first: Quantiles | undefined, every: 
 <table><tr><th>${count(report.killed)} killed</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>longest</th></tr>
 ${row('first verdict about each', first)}
 ${row(`every live node about each (${count(report.verdicts)} of ${count(report.verdictsExpected)})`, every)}</table>
-${plot(
-  report.curve.map(([ms, verdicts]) => [ms, (100 * verdicts) / Math.max(1, report.verdictsExpected)] as const),
-  [],
-  'ms since the kill',
-  '% of all verdicts',
-  100,
-)}`;
+${verdictPlot(report)}`;
+}
+
+/** The plots of the report as one picture. */
+export function reportPicture(report: LoadTestReport, where: string): string {
+  const head = `${count(report.nodes)} nodes on one machine, ${report.scenario}`;
+  const place = (svg: string, top: number): string =>
+    svg.replace('<svg ', `<svg x="0" y="${top}" width="${WIDTH}" height="${HEIGHT}" `);
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${2 * HEIGHT + 70}" font-family="system-ui, sans-serif">
+<style>text { fill: #6b7686; font-size: 12px; } .head { fill: #1d2430; font-size: 17px; font-weight: 600; } .axis { stroke: #d6dbe3; } path { fill: none; stroke: #2166ac; stroke-width: 2; } path.b { stroke: #d6604d; stroke-width: 1.5; }</style>
+<rect width="100%" height="100%" fill="#fff"/>
+<text class="head" x="16" y="26">${escapeHtml(head)}</text><text x="16" y="46">${escapeHtml(where)}</text>
+${place(verdictPlot(report), 62)}
+${place(tracePlot(report), 62 + HEIGHT)}
+</svg>
+`;
+}
+
+function verdictPlot(report: LoadTestReport): string {
+  return plot(
+    report.curve.map(([ms, verdicts]) => [ms, (100 * verdicts) / Math.max(1, report.verdictsExpected)] as const),
+    [],
+    'ms since the kill',
+    '% of all verdicts',
+    100,
+  );
 }
 
 function tracePlot({ trace, nodes }: LoadTestReport): string {

@@ -41,6 +41,8 @@ export interface LoadTestReport {
   readonly lateness: { readonly mean: number; readonly max: number };
   /** Share of all processors that was used. */
   readonly cpu: number;
+  /** The kernel's part of it: sockets, mostly. */
+  readonly cpuKernel: number;
   readonly rssBytes: number;
   readonly measuredMs: number;
   /** Why the figures are of the machine and not of the protocol; empty when they are of the protocol. */
@@ -71,6 +73,7 @@ export type Facts = Pick<
   | 'verdictsExpected'
   | 'trace'
   | 'cpu'
+  | 'cpuKernel'
   | 'rssBytes'
   | 'measuredMs'
 >;

@@ -91,6 +91,7 @@ class SimulatedFleet implements Stage {
       verdictsExpected: this.#expected,
       trace: this.#trace,
       cpu: (cpu.user + cpu.system) / 1000 / measuredMs,
+      cpuKernel: cpu.system / 1000 / measuredMs,
       rssBytes: process.memoryUsage.rss(),
       measuredMs,
     });
