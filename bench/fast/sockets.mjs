@@ -19,6 +19,7 @@ const { values } = parseArgs({
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sizes = values.nodes.split(',').map(Number);
+let picture;
 /** Sockets and simulator agree when their medians and longest are within this, and their verdicts on live nodes are equal. */
 const TOLERANCE = { ratio: 0.25, ms: 250 };
 const SCENARIO_NODES = 1000;
@@ -58,7 +59,7 @@ async function bySize() {
   for (const nodes of sizes) {
     for (const kind of ['sockets', 'simulated']) {
       const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'kill-1%', ...(kind === 'simulated' ? ['--simulate'] : [])]);
-      if (kind === 'sockets' && values.write) writeFileSync(`${root}docs/diagrams/loadtest.svg`, reportPicture(report, report.where));
+      if (kind === 'sockets') picture = reportPicture(report, report.where);
       rows.push([
         `${number(nodes)}, ${kind}`,
         ...latencies(report),
@@ -209,4 +210,5 @@ for (const part of parts) {
   results.push({ part, files, lines });
 }
 // At the end, so that the commit that was measured is not called dirty for what was measured before.
+if (values.write && picture) writeFileSync(`${root}docs/diagrams/loadtest.svg`, picture);
 if (values.write) for (const { part, files, lines } of results) for (const file of files) writeBetween(file, `loadtest-${part}`, lines);

@@ -131,8 +131,8 @@ export class Slices {
 
   /** We heard that somebody joined. True when so many do that it is left to the leaders and to exchanges of states to tell of it. */
   isLeftToLeaders(nowMs: number): boolean {
-    const { config, roster, self } = this.#context;
-    if (!config.urgentNews || (self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.#isLeader()) return false;
+    const { roster, self } = this.#context;
+    if ((self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.#isLeader()) return false;
     this.#joins.note(nowMs);
     return this.#strangers * FEW_SHARE <= roster.count;
   }
@@ -159,9 +159,10 @@ export class Slices {
     return this.#failures.isMany(nowMs, this.#context.roster.count);
   }
 
-  /** So many join that some of the news will pass by those who are busy with joining. */
+  /** So many join, with urgent news at all, that some of the news will pass by those who are busy with joining. */
   isCrowded(nowMs: number): boolean {
-    return this.#joins.isMany(nowMs, this.#context.roster.count, CROWD_MIN);
+    const { config, roster } = this.#context;
+    return config.urgentNews && this.#joins.isMany(nowMs, roster.count, CROWD_MIN);
   }
 
   /** Looks up who leads when that is not known, so that nobody has to when there is news. */

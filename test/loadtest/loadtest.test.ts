@@ -4,12 +4,14 @@ import { addressOf, indexOf, ipOf } from '../../src/loadtest/addresses.ts';
 import { htmlReport } from '../../src/loadtest/html.ts';
 import type { LoadTestReport } from '../../src/loadtest/report.ts';
 import { checkMemory, type LoadTestOptions, runLoadTest, scenarioOf } from '../../src/loadtest/run.ts';
+import { SCENARIOS } from '../../src/loadtest/scenarios.ts';
+import { simulateLoadTest } from '../../src/loadtest/simulated.ts';
 import { nativeUdp } from '../../src/transport/native.ts';
 
 const LIMIT = { timeout: 90_000 };
 
-function test(options: Partial<LoadTestOptions>): Promise<LoadTestReport> {
-  return runLoadTest({
+function test(options: Partial<LoadTestOptions>, run = runLoadTest): Promise<LoadTestReport> {
+  return run({
     nodes: 40,
     shards: 2,
     profile: 'fast',
@@ -56,6 +58,13 @@ describe('a load test', () => {
     expect([report.verdictsExpected, report.accused]).toEqual([0, 0]);
   });
 
+  it('measures a join storm that it starts itself', LIMIT, async () => {
+    const report = await test({ nodes: 24, scenario: scenarioOf('join-storm'), durationMs: 500 });
+    expect(report).toMatchObject({ start: 'join', killed: 0, accused: 0 });
+    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([24, 24, 24]);
+    expect(report.joinMs).toBeLessThan(report.measuredMs);
+  });
+
   it('heals a partition', LIMIT, async () => {
     const report = await test({
       nodes: 20,
@@ -78,5 +87,25 @@ describe('a load test', () => {
     for (const index of [0, 1, 254, 255, 65_534, 65_535, 99_999]) expect(indexOf(ipOf(index))).toBe(index);
     expect(indexOf(Uint8Array.of(127, 0, 0, 1))).toBe(-1);
     expect(addressOf(3, [7000, 7001])).toEqual({ ip: ipOf(3), port: 7001 });
+  });
+});
+
+describe('a simulated load test', () => {
+  const simulate = (options: Partial<LoadTestOptions>): Promise<LoadTestReport> => test(options, simulateLoadTest);
+
+  it('reports as one on sockets does, twice the same', async () => {
+    const [a, b] = await Promise.all([simulate({}), simulate({})]);
+    expect(a).toMatchObject({ packets: 'simulated', killed: 4, verdictsExpected: 4 * 36, verdicts: 4 * 36, accused: 0 });
+    expect(a.every?.p50).toBeGreaterThan(100);
+    expect([a.every, a.perNode, a.trace]).toEqual([b.every, b.perNode, b.trace]);
+  });
+
+  it.each(SCENARIOS.map(({ name }) => name))('plays %s to its end', async (name) => {
+    const report = await simulate({ scenario: scenarioOf(name), durationMs: 3000, rejoinIntervalMs: 1000 });
+    const live = 40 - (/^kill|flip|some$/.test(name) ? report.killed : 0);
+    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([live, live, live]);
+    if (name !== 'partition') expect(report.accused).toBe(0);
+    expect(report.verdicts).toBeGreaterThanOrEqual(report.verdictsExpected);
+    expect(report.perNode.packets.mean).toBeGreaterThan(1);
   });
 });
