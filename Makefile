@@ -69,8 +69,8 @@ papers: build ## Published figures beside ours: Demers, SWIM, Lifeguard and more
 fast: build ## The fast profile in simulation: targets, ablation, faults (ARGS="--nodes 1000 --part targets")
 	@node bench/fast/experiments.mjs $(ARGS)
 
-fast-sockets: build ## Measure the load test by size and scenario, beside the simulator and memberlist; rewrite the tables of docs/loadtest.md
-	@node bench/fast/sockets.mjs --write $(ARGS)
+fast-sockets: build ## Measure the load test by size and scenario, beside the simulator and memberlist (45 minutes)
+	@node bench/fast/sockets.mjs $(ARGS)
 
 diagrams: build ## Draw all pictures of docs/diagrams from the numbers in docs/data and from the sources
 	@node scripts/diagrams.mjs $(ARGS)

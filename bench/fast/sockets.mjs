@@ -1,28 +1,28 @@
 // The load test on real sockets, beside the simulator and beside memberlist: the tables of docs/loadtest.md and README.md.
 //
-//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,steady,others] [--nodes 1000,5000,10000] [--write]     needs dist/ (make build)
+//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,steady,others,picture] [--nodes 1000,5000,10000] [--write]     needs dist/ (make build)
 //
-// Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and draws the largest of --part sizes. All parts take about 45 minutes.
+// Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and the picture into docs/diagrams/. All parts take about 45 minutes.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { reportPicture } from '../../dist/loadtest/html.js';
-import { methodLine, writeBetween } from '../../scripts/markers.mjs';
+import { commit, methodLine, writeBetween } from '../../scripts/markers.mjs';
 
 const { values } = parseArgs({
   options: {
-    part: { type: 'string', default: 'sizes,rest,scenarios,steady,others' },
+    part: { type: 'string', default: 'sizes,rest,scenarios,steady,others,picture' },
     nodes: { type: 'string', default: '1000,5000,10000' },
     write: { type: 'boolean', default: false },
   },
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sizes = values.nodes.split(',').map(Number);
-let picture;
 /** Sockets and simulator agree when their medians and longest are within this, and their verdicts on live nodes are equal. */
 const TOLERANCE = { ratio: 0.25, ms: 250 };
 const SCENARIO_NODES = 1000;
+const PICTURE_NODES = 2000;
 const STEADY_SECONDS = 600;
 const OTHERS_NODES = [100, 300, 1000];
 
@@ -59,7 +59,6 @@ async function bySize() {
   for (const nodes of sizes) {
     for (const kind of ['sockets', 'simulated']) {
       const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'kill-1%', ...(kind === 'simulated' ? ['--simulate'] : [])]);
-      if (kind === 'sockets') picture = reportPicture(report, report.where);
       rows.push([
         `${number(nodes)}, ${kind}`,
         ...latencies(report),
@@ -187,7 +186,15 @@ async function besideOthers() {
   return table(['nodes, 1 % killed', 'all saw all', 'p50 ms', 'p99', 'p99.9', 'longest', 'live nodes declared dead', 'packets per node and second', 'bytes', 'of one processor', 'memory'], rows);
 }
 
+/** The plots of one report. */
+async function picture() {
+  const report = await loadTest(['--nodes', `${PICTURE_NODES}`, '--scenario', 'kill-1%']);
+  if (values.write) writeFileSync(`${root}docs/diagrams/loadtest.svg`, reportPicture(report, `${report.where} Commit ${commit()}.`));
+  return [];
+}
+
 const PARTS = {
+  picture: [picture, []],
   sizes: [bySize, ['docs/loadtest.md', 'README.md']],
   rest: [atRest, ['docs/loadtest.md']],
   scenarios: [byScenario, ['docs/loadtest.md']],
@@ -210,5 +217,4 @@ for (const part of parts) {
   results.push({ part, files, lines });
 }
 // At the end, so that the commit that was measured is not called dirty for what was measured before.
-if (values.write && picture) writeFileSync(`${root}docs/diagrams/loadtest.svg`, picture);
 if (values.write) for (const { part, files, lines } of results) for (const file of files) writeBetween(file, `loadtest-${part}`, lines);

@@ -79,9 +79,13 @@ function verdictPlot(report: LoadTestReport): string {
 }
 
 function tracePlot({ trace, nodes }: LoadTestReport): string {
-  const least = trace.map(([ms, min]) => [ms / 1000, Number.isFinite(min) ? min : 0] as const);
-  const most = trace.map(([ms, , , max]) => [ms / 1000, max] as const);
-  return `${plot(most, least, 'seconds', 'members seen: most and least', nodes)}`;
+  const fromMs = trace[0]?.[0] ?? 0;
+  const least = trace.map(([ms, min]) => [(ms - fromMs) / 1000, Number.isFinite(min) ? min : 0] as const);
+  const most = trace.map(([ms, , , max]) => [(ms - fromMs) / 1000, max] as const);
+  const lowest = Math.min(nodes, ...least.map(([, min]) => min));
+  // Not from 0 where few fail: one in a hundred could not be seen.
+  const bottom = lowest > nodes / 2 ? Math.max(0, lowest - Math.ceil((nodes - lowest + 1) / 2)) : 0;
+  return `${plot(most, least, 'seconds', 'members seen: most and least', nodes, bottom)}`;
 }
 
 /** Two lines in one frame. */
@@ -91,17 +95,20 @@ function plot(
   xTitle: string,
   yTitle: string,
   yMax: number,
+  yMin = 0,
 ): string {
   const xMax = Math.max(1e-9, ...a.map(([x]) => x), ...b.map(([x]) => x));
   const x = (value: number): number => LEFT + (value / xMax) * (WIDTH - LEFT - 10);
-  const y = (value: number): number => HEIGHT - BOTTOM - (value / yMax) * (HEIGHT - BOTTOM - 24);
+  const y = (value: number): number =>
+    HEIGHT - BOTTOM - ((value - yMin) / Math.max(1e-9, yMax - yMin)) * (HEIGHT - BOTTOM - 24);
   const path = (points: readonly (readonly [number, number])[], name: string): string =>
     points.length === 0
       ? ''
       : `<path class="${name}" d="M${points.map(([px, py]) => `${x(px).toFixed(1)} ${y(py).toFixed(1)}`).join('L')}"/>`;
+  const yAt = (share: number): number => y(yMin + share * (yMax - yMin));
   const ticks = [0, 0.25, 0.5, 0.75, 1];
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(`${yTitle} over ${xTitle}`)}">
-${ticks.map((share) => `<line class="axis" x1="${LEFT}" x2="${WIDTH - 10}" y1="${y(share * yMax)}" y2="${y(share * yMax)}"/><text x="${LEFT - 8}" y="${y(share * yMax) + 4}" text-anchor="end">${count(share * yMax)}</text>`).join('')}
+${ticks.map((share) => `<line class="axis" x1="${LEFT}" x2="${WIDTH - 10}" y1="${yAt(share)}" y2="${yAt(share)}"/><text x="${LEFT - 8}" y="${yAt(share) + 4}" text-anchor="end">${count(yMin + share * (yMax - yMin))}</text>`).join('')}
 ${ticks.map((share) => `<text x="${x(share * xMax)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="${share === 1 ? 'end' : 'middle'}">${xMax < 20 ? (share * xMax).toFixed(1) : count(share * xMax)}</text>`).join('')}
 <text x="${LEFT}" y="14">${escapeHtml(yTitle)}</text><text x="${WIDTH - 10}" y="${HEIGHT - 4}" text-anchor="end">${escapeHtml(xTitle)}</text>
 ${path(b, 'b')}${path(a, 'a')}</svg>`;
