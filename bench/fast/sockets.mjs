@@ -1,6 +1,6 @@
 // The load test on real sockets, beside the simulator and beside memberlist: the tables of docs/loadtest.md and README.md.
 //
-//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,steady,others,picture] [--nodes 1000,5000,10000] [--write]     needs dist/ (make build)
+//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,steady,others,joins,picture] [--nodes 1000,5000,10000] [--write]     needs dist/ (make build)
 //
 // Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and the picture into docs/diagrams/. All parts take about 45 minutes.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -12,7 +12,7 @@ import { commit, methodLine, writeBetween } from '../../scripts/markers.mjs';
 
 const { values } = parseArgs({
   options: {
-    part: { type: 'string', default: 'sizes,rest,scenarios,steady,others,picture' },
+    part: { type: 'string', default: 'sizes,rest,scenarios,steady,others,joins,picture' },
     nodes: { type: 'string', default: '1000,5000,10000' },
     write: { type: 'boolean', default: false },
   },
@@ -22,6 +22,7 @@ const sizes = values.nodes.split(',').map(Number);
 /** Sockets and simulator agree when their medians and longest are within this, and their verdicts on live nodes are equal. */
 const TOLERANCE = { ratio: 0.25, ms: 250 };
 const SCENARIO_NODES = 1000;
+const JOIN_NODES = [300, 1000, 2000];
 const PICTURE_NODES = 2000;
 const STEADY_SECONDS = 600;
 const OTHERS_NODES = [100, 300, 1000];
@@ -186,6 +187,18 @@ async function besideOthers() {
   return table(['nodes, 1 % killed', 'all saw all', 'p50 ms', 'p99', 'p99.9', 'longest', 'live nodes declared dead', 'packets per node and second', 'bytes', 'of one processor', 'memory'], rows);
 }
 
+async function joins() {
+  const rows = [];
+  for (const nodes of JOIN_NODES) {
+    const args = ['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'];
+    const real = await loadTest(args);
+    const simulated = await loadTest([...args, '--simulate']);
+    const rowsEach = nodes * nodes;
+    rows.push([number(nodes), seconds(real.joinMs), seconds(simulated.joinMs), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
+  }
+  return table(['nodes through one seed', 'all saw all', 'simulated', 'us of processor per member that one learned of', 'of one processor'], rows);
+}
+
 /** The plots of one report. */
 async function picture() {
   const report = await loadTest(['--nodes', `${PICTURE_NODES}`, '--scenario', 'kill-1%']);
@@ -194,6 +207,7 @@ async function picture() {
 }
 
 const PARTS = {
+  joins: [joins, ['docs/loadtest.md']],
   picture: [picture, []],
   sizes: [bySize, ['docs/loadtest.md', 'README.md']],
   rest: [atRest, ['docs/loadtest.md']],
