@@ -77,6 +77,7 @@ class SimulatedFleet implements Stage {
       this.#before.set(name, { packets: engine.stats.packetsSent, bytes: engine.stats.bytesSent });
     const fromMs = this.#simulation.nowMs;
     await scenario.run(this, durationMs);
+    this.#look();
     const measuredMs = this.#simulation.nowMs - fromMs;
     const cpu = process.cpuUsage(began);
     return reportOf([this.#sample()], {
@@ -195,7 +196,9 @@ class SimulatedFleet implements Stage {
     const { nowMs, packetsSent } = this.#simulation;
     const { view } = this.#sample();
     const mean = view.sum / Math.max(1, view.nodes);
-    const packetsPerSecond = Math.round((1000 * (packetsSent - this.#packetsThen)) / (nowMs - this.#sampledMs));
+    const packetsPerSecond = Math.round(
+      (1000 * (packetsSent - this.#packetsThen)) / Math.max(1, nowMs - this.#sampledMs),
+    );
     this.#sampledMs = nowMs;
     this.#packetsThen = packetsSent;
     this.#trace.push([nowMs, view.min, mean, view.max, packetsPerSecond]);

@@ -33,6 +33,12 @@ import { TIMER, type Timer } from './timers.ts';
 /** How often a suspect is told of the suspicion while it lasts: four of five packets may be lost and it still knows, as a rule. */
 const REMINDERS = 5;
 
+/**
+ * A suspicion of the fast profile that we were told of lasts so many times as long as our own: whoever accuses tells all of its verdict within some ms, and who heard of the suspicion
+ * may have missed the refutation. The longer timer decides only where the accuser is gone itself.
+ */
+const HEARSAY = 2;
+
 /** Where records come from: it decides who is told of the members that they make known. */
 export const SOURCE = {
   /** Packets, which others got too: what is news to us is passed on, unless that is left to leaders. */
@@ -309,7 +315,8 @@ export class Membership {
 
   #startSuspicion(nowMs: number, slot: number, accuser: string): void {
     const { config, roster, timers } = this.#context;
-    const fixedMs = this.#isFast(slot) ? config.fastSuspicionMs : undefined;
+    const ownMs = config.fastSuspicionMs;
+    const fixedMs = this.#isFast(slot) ? (accuser === config.name ? ownMs : HEARSAY * ownMs) : undefined;
     const suspicion = new Suspicion(nowMs, accuser, roster.count, config, fixedMs);
     suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
     this.#suspicions.set(slot, suspicion);

@@ -95,7 +95,13 @@ describe('a simulated load test', () => {
 
   it('reports as one on sockets does, twice the same', async () => {
     const [a, b] = await Promise.all([simulate({}), simulate({})]);
-    expect(a).toMatchObject({ packets: 'simulated', killed: 4, verdictsExpected: 4 * 36, verdicts: 4 * 36, accused: 0 });
+    expect(a).toMatchObject({
+      packets: 'simulated',
+      killed: 4,
+      verdictsExpected: 4 * 36,
+      verdicts: 4 * 36,
+      accused: 0,
+    });
     expect(a.every?.p50).toBeGreaterThan(100);
     expect([a.every, a.perNode, a.trace]).toEqual([b.every, b.perNode, b.trace]);
   });
