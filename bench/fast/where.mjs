@@ -17,14 +17,14 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** What a frame is counted as: the first that fits. */
 const PARTS = [
   ['V8: collecting garbage', ({ functionName }) => functionName === '(garbage collector)'],
-  ['outside JavaScript: the kernel, sockets, compiling', ({ functionName }) => functionName === '(program)'],
+  ['outside JavaScript', ({ functionName }) => functionName === '(program)'],
   ['load test: who is meant, timers of all nodes, counting', ({ url }) => url.includes('/loadtest/') || url.includes('/sim/event-heap')],
   ['protocol: what a change of a member leads to', ({ url }) => /protocol\/(membership|failed-members|roster|suspicion)/.test(url)],
   ['protocol: telling the news', ({ url }) => /protocol\/(dissemination|slices|outbox)/.test(url) || url.includes('/wire/')],
   ['protocol: beats, probes and their timers', ({ url }) => /protocol\/(ring|prober|timers|responder|sequences|round)/.test(url)],
   ['protocol: the rest', ({ url }) => url.includes('/protocol/')],
   ['transport', ({ url }) => url.includes('/transport/')],
-  ['kernels (C++) and crossings into them', ({ url }) => url === '' || url.includes('/kernels/')],
+  ['C++: kernels, system calls of the sockets, crossings into them', ({ url }) => url === '' || url.includes('/kernels/')],
   ['Node and everything else', () => true],
 ];
 
