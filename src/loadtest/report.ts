@@ -78,6 +78,20 @@ export type Facts = Pick<
   | 'measuredMs'
 >;
 
+/** What the process has used since `before`. */
+export function processFacts(
+  before: NodeJS.CpuUsage,
+  measuredMs: number,
+): Pick<Facts, 'cpu' | 'cpuKernel' | 'rssBytes' | 'measuredMs'> {
+  const { user, system } = process.cpuUsage(before);
+  return {
+    cpu: (user + system) / 1000 / measuredMs,
+    cpuKernel: system / 1000 / measuredMs,
+    rssBytes: process.memoryUsage.rss(),
+    measuredMs,
+  };
+}
+
 /** The report on what these shards counted, in full samples. */
 export function reportOf(samples: readonly Sample[], facts: Facts): LoadTestReport {
   const total = (pick: (sample: Sample) => number): number => samples.reduce((sum, each) => sum + pick(each), 0);
@@ -131,7 +145,7 @@ export function reportOf(samples: readonly Sample[], facts: Facts): LoadTestRepo
 }
 
 /** What all shards together see. */
-export function viewOf(samples: readonly Sample[]): {
+export function viewOf(samples: readonly Pick<Sample, 'view'>[]): {
   readonly min: number;
   readonly mean: number;
   readonly max: number;

@@ -6,7 +6,8 @@ import type { BackendName } from '../kernels/contract.ts';
 import type { EngineConfig, ProfileName } from '../protocol/config.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
-import { type LoadTestReport, reportOf, viewOf } from './report.ts';
+import { Casualties } from './casualties.ts';
+import { type LoadTestReport, processFacts, reportOf, viewOf } from './report.ts';
 import { JOIN_MS, SCENARIOS, type Scenario, type Stage } from './scenarios.ts';
 import type { Fault, FromShard, Sample, ShardInput, ToShard } from './types.ts';
 
@@ -91,23 +92,11 @@ export async function runLoadTest(options: LoadTestOptions): Promise<LoadTestRep
   }
 }
 
-/** So many of the nodes that are not killed, at random, not the first one. */
-export function pickOf(nodes: number, killed: ReadonlySet<number>, prng: Prng, count: number): number[] {
-  const pool = Array.from({ length: nodes - 1 }, (_, i) => i + 1).filter((index) => !killed.has(index));
-  for (let i = 0; i < Math.min(count, pool.length); i++) {
-    const j = i + prng.below(pool.length - i);
-    [pool[i], pool[j]] = [pool[j] as number, pool[i] as number];
-  }
-  return pool.slice(0, count);
-}
-
 class LoadFleet implements Stage {
   readonly nodes: number;
   readonly #options: LoadTestOptions;
   readonly #workers: Worker[] = [];
-  readonly #prng: Prng;
-  readonly #killed = new Set<number>();
-  #everKilled = 0;
+  readonly #casualties: Casualties;
   #joinMs: number | undefined;
   readonly #trace: [number, number, number, number, number][] = [];
   readonly #asked = new Map<
@@ -122,7 +111,6 @@ class LoadFleet implements Stage {
   #packets: 'dgram' | 'batched' = 'batched';
   #originMs = performance.now();
   #phase = 'starting';
-  #expected = 0;
   #restarts = 0;
   #lastPackets = 0;
   #lastLookMs = 0;
@@ -131,7 +119,7 @@ class LoadFleet implements Stage {
   constructor(options: LoadTestOptions) {
     this.#options = options;
     this.nodes = options.nodes;
-    this.#prng = new Prng(options.seed);
+    this.#casualties = new Casualties(options.nodes, new Prng(options.seed));
   }
 
   async run(): Promise<LoadTestReport> {
@@ -146,7 +134,6 @@ class LoadFleet implements Stage {
     await scenario.run(this, durationMs);
     const samples = await this.#sample(true);
     const measuredMs = performance.now() - measuredFromMs;
-    const cpu = process.cpuUsage(this.#cpu);
     const { nodes, shards, profile } = this.#options;
     return reportOf(samples, {
       nodes,
@@ -156,13 +143,10 @@ class LoadFleet implements Stage {
       packets: this.#packets,
       start: scenario.startsAlone ? 'join' : this.#options.start,
       joinMs: this.#joinMs,
-      killed: this.#everKilled,
-      verdictsExpected: this.#expected,
+      killed: this.#casualties.killed,
+      verdictsExpected: this.#casualties.expected,
       trace: this.#trace,
-      cpu: (cpu.user + cpu.system) / 1000 / measuredMs,
-      cpuKernel: cpu.system / 1000 / measuredMs,
-      rssBytes: process.memoryUsage.rss(),
-      measuredMs,
+      ...processFacts(this.#cpu, measuredMs),
     });
   }
 
@@ -173,14 +157,12 @@ class LoadFleet implements Stage {
   }
 
   kill(indices: readonly number[], areVerdictsExpected = true): void {
-    for (const index of indices) this.#killed.add(index);
-    this.#everKilled += indices.length;
-    if (areVerdictsExpected) this.#expected += indices.length * (this.nodes - this.#killed.size);
+    this.#casualties.kill(indices, areVerdictsExpected);
     this.#tell({ kind: 'kill', nodes: indices, atMs: performance.timeOrigin + performance.now() });
   }
 
   restart(indices: readonly number[]): void {
-    for (const index of indices) this.#killed.delete(index);
+    this.#casualties.restart(indices);
     this.#tell({ kind: 'restart', nodes: indices, seed: ++this.#restarts });
   }
 
@@ -193,7 +175,7 @@ class LoadFleet implements Stage {
   }
 
   pick(count: number): number[] {
-    return pickOf(this.nodes, this.#killed, this.#prng, count);
+    return this.#casualties.pick(count);
   }
 
   async wait(ms: number): Promise<void> {
@@ -207,13 +189,13 @@ class LoadFleet implements Stage {
   async untilVerdicts(limitMs: number): Promise<void> {
     await this.#until(
       limitMs,
-      (samples) => samples.reduce((sum, { verdictCount }) => sum + verdictCount, 0) >= this.#expected,
+      (samples) => samples.reduce((sum, { verdictCount }) => sum + verdictCount, 0) >= this.#casualties.expected,
     );
   }
 
   /** False when the time was over first. */
   async untilViews(limitMs: number): Promise<boolean> {
-    const live = this.nodes - this.#killed.size;
+    const { live } = this.#casualties;
     return this.#until(limitMs, (samples) =>
       samples.every(({ view }) => view.nodes === 0 || (view.min === live && view.max === live)),
     );
@@ -248,8 +230,7 @@ class LoadFleet implements Stage {
     this.restart(nodes);
     await this.untilViews(REHEARSAL_MS_MAX);
     await this.wait(this.#options.settleMs);
-    this.#everKilled = 0;
-    this.#expected = 0;
+    this.#casualties.reset();
     this.#trace.length = 0;
   }
 
@@ -361,10 +342,10 @@ class LoadFleet implements Stage {
       phase: this.#phase,
       ms,
       view,
-      live: this.nodes - this.#killed.size,
+      live: this.#casualties.live,
       packetsPerSecond,
       verdicts: samples.reduce((sum, { verdictCount }) => sum + verdictCount, 0),
-      verdictsExpected: this.#expected,
+      verdictsExpected: this.#casualties.expected,
       falsePositives: samples.reduce((sum, { falsePositives }) => sum + falsePositives, 0),
     });
     return samples;

@@ -2,7 +2,6 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { acquaintLike } from '../kernels/arenas/acquaint.ts';
 import { type Backend, chooseBackend } from '../kernels/backend.ts';
 import { type EngineKernels, EXT } from '../kernels/contract.ts';
-import { TABLE } from '../kernels/layout.ts';
 import { type EngineConfig, PROFILES } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import { FailedMembers } from '../protocol/failed-members.ts';
@@ -22,6 +21,7 @@ import type { LoadNode } from './load-node.ts';
 import { ShardStreams } from './streams.ts';
 import { Tally } from './tally.ts';
 import type { Fault, Sample, ShardInput } from './types.ts';
+import { viewSizes } from './view.ts';
 
 /** Bytes of one node state in the introduction. */
 const STATE_BYTES = 160;
@@ -279,16 +279,10 @@ export class Shard {
   sample(isFull: boolean): Sample {
     const { counts } = this.#tally;
     const up = this.#nodes.filter(({ isUp }) => isUp);
-    const view = { min: Number.POSITIVE_INFINITY, sum: 0, max: 0, nodes: up.length };
     const per = { packets: new Float64Array(isFull ? up.length : 0), bytes: new Float64Array(isFull ? up.length : 0) };
     let packetsSent = 0;
     let bytesSent = 0;
-    for (const [i, { kernels, engine, packetsBefore, bytesBefore }] of up.entries()) {
-      const size =
-        (kernels.table.u32[TABLE.aliveCount >>> 2] as number) + (kernels.table.u32[TABLE.suspectCount >>> 2] as number);
-      view.min = Math.min(view.min, size);
-      view.max = Math.max(view.max, size);
-      view.sum += size;
+    for (const [i, { engine, packetsBefore, bytesBefore }] of up.entries()) {
       const packets = engine.stats.packetsSent - packetsBefore;
       const bytes = engine.stats.bytesSent - bytesBefore;
       packetsSent += packets;
@@ -299,7 +293,7 @@ export class Shard {
     }
     const ms = (ns: number): number => (Number.isFinite(ns) ? ns / 1e6 : 0);
     return {
-      view,
+      view: viewSizes(up),
       ...counts,
       verdicts: isFull ? counts.verdicts : undefined,
       packetsSent,

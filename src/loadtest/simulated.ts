@@ -1,15 +1,16 @@
 import { setImmediate as breath } from 'node:timers/promises';
-import { TABLE } from '../kernels/layout.ts';
 import { lossAt, partition } from '../sim/network.ts';
 import type { SimNode } from '../sim/sim-node.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { Prng } from '../util/prng.ts';
 import { indexOfName, nameOf } from './addresses.ts';
-import { type LoadTestReport, reportOf } from './report.ts';
-import { type LoadTestOptions, pickOf } from './run.ts';
-import type { Stage } from './scenarios.ts';
+import { Casualties } from './casualties.ts';
+import { type LoadTestReport, processFacts, reportOf, viewOf } from './report.ts';
+import type { LoadTestOptions } from './run.ts';
+import { JOIN_MS, type Stage } from './scenarios.ts';
 import { Tally } from './tally.ts';
 import type { Fault, Sample } from './types.ts';
+import { viewSizes } from './view.ts';
 
 /** Time passes in steps of this, so that who waits for something does not wait much longer, ms. */
 const STEP_MS = 50;
@@ -31,10 +32,8 @@ class SimulatedFleet implements Stage {
   readonly #simulation: Simulation;
   readonly #tally = new Tally();
   readonly #prng: Prng;
-  readonly #killed = new Set<number>();
   #undo: (() => void) | undefined;
-  #everKilled = 0;
-  #expected = 0;
+  readonly #casualties: Casualties;
   #joinMs: number | undefined;
   #phase = 'starting';
   #sampledMs = 0;
@@ -46,6 +45,7 @@ class SimulatedFleet implements Stage {
     this.#options = options;
     this.nodes = options.nodes;
     this.#prng = new Prng(options.seed);
+    this.#casualties = new Casualties(options.nodes, this.#prng);
     const { seed, profile, tuning, backend, rejoinIntervalMs } = options;
     this.#simulation = new Simulation({
       seed,
@@ -67,7 +67,7 @@ class SimulatedFleet implements Stage {
     this.#simulation.addNodes(this.nodes);
     if (!scenario.startsAlone) {
       this.#phase = 'meeting';
-      if (start === 'join') await this.joinAll(settleMs);
+      if (start === 'join') await this.joinAll(JOIN_MS);
       else this.#simulation.acquaint();
       await this.wait(settleMs);
     }
@@ -79,7 +79,6 @@ class SimulatedFleet implements Stage {
     await scenario.run(this, durationMs);
     this.#look();
     const measuredMs = this.#simulation.nowMs - fromMs;
-    const cpu = process.cpuUsage(began);
     return reportOf([this.#sample()], {
       nodes: this.nodes,
       shards: 1,
@@ -88,13 +87,10 @@ class SimulatedFleet implements Stage {
       packets: 'simulated',
       start: scenario.startsAlone ? 'join' : start,
       joinMs: this.#joinMs,
-      killed: this.#everKilled,
-      verdictsExpected: this.#expected,
+      killed: this.#casualties.killed,
+      verdictsExpected: this.#casualties.expected,
       trace: this.#trace,
-      cpu: (cpu.user + cpu.system) / 1000 / measuredMs,
-      cpuKernel: cpu.system / 1000 / measuredMs,
-      rssBytes: process.memoryUsage.rss(),
-      measuredMs,
+      ...processFacts(began, measuredMs),
     });
   }
 
@@ -107,17 +103,15 @@ class SimulatedFleet implements Stage {
 
   kill(indices: readonly number[], areVerdictsExpected = true): void {
     for (const index of indices) {
-      this.#killed.add(index);
       this.#tally.killed(index, this.#simulation.nowMs);
       this.#simulation.crash(nameOf(index));
     }
-    this.#everKilled += indices.length;
-    if (areVerdictsExpected) this.#expected += indices.length * (this.nodes - this.#killed.size);
+    this.#casualties.kill(indices, areVerdictsExpected);
   }
 
   restart(indices: readonly number[]): void {
+    this.#casualties.restart(indices);
     for (const index of indices) {
-      this.#killed.delete(index);
       this.#tally.restarted(index);
       this.#before.delete(nameOf(index));
       this.#simulation.restart(nameOf(index));
@@ -148,7 +142,7 @@ class SimulatedFleet implements Stage {
   }
 
   pick(count: number): number[] {
-    return pickOf(this.nodes, this.#killed, this.#prng, count);
+    return this.#casualties.pick(count);
   }
 
   async wait(ms: number): Promise<void> {
@@ -156,7 +150,7 @@ class SimulatedFleet implements Stage {
   }
 
   async untilVerdicts(limitMs: number): Promise<void> {
-    await this.#drive(limitMs, () => this.#tally.counts.verdictCount >= this.#expected);
+    await this.#drive(limitMs, () => this.#tally.verdictCount >= this.#casualties.expected);
   }
 
   untilViews(limitMs: number): Promise<boolean> {
@@ -194,45 +188,38 @@ class SimulatedFleet implements Stage {
 
   #look(): void {
     const { nowMs, packetsSent } = this.#simulation;
-    const { view } = this.#sample();
-    const mean = view.sum / Math.max(1, view.nodes);
+    const view = viewOf([{ view: viewSizes(this.#simulation.up) }]);
     const packetsPerSecond = Math.round(
       (1000 * (packetsSent - this.#packetsThen)) / Math.max(1, nowMs - this.#sampledMs),
     );
     this.#sampledMs = nowMs;
     this.#packetsThen = packetsSent;
-    this.#trace.push([nowMs, view.min, mean, view.max, packetsPerSecond]);
-    const { verdictCount, falsePositives } = this.#tally.counts;
+    this.#trace.push([nowMs, view.min, view.mean, view.max, packetsPerSecond]);
+    const { verdictCount, falsePositives } = this.#tally;
     this.#options.progress({
       phase: this.#phase,
       ms: nowMs,
-      view: { min: view.min, mean, max: view.max },
-      live: this.nodes - this.#killed.size,
+      view,
+      live: this.#casualties.live,
       packetsPerSecond,
       verdicts: verdictCount,
-      verdictsExpected: this.#expected,
+      verdictsExpected: this.#casualties.expected,
       falsePositives,
     });
   }
 
   #sample(): Sample {
     const { up } = this.#simulation;
-    const view = { min: Number.POSITIVE_INFINITY, sum: 0, max: 0, nodes: up.length };
     const packets = new Float64Array(up.length);
     const bytes = new Float64Array(up.length);
-    for (const [i, { name, engine, kernels }] of up.entries()) {
-      const { u32 } = kernels.table;
-      const size = (u32[TABLE.aliveCount >>> 2] as number) + (u32[TABLE.suspectCount >>> 2] as number);
-      view.min = Math.min(view.min, size);
-      view.max = Math.max(view.max, size);
-      view.sum += size;
+    for (const [i, { name, engine }] of up.entries()) {
       packets[i] = engine.stats.packetsSent - (this.#before.get(name)?.packets ?? 0);
       bytes[i] = engine.stats.bytesSent - (this.#before.get(name)?.bytes ?? 0);
     }
     const none = { p50: 0, p99: 0, max: 0 };
     return {
       ...this.#tally.counts,
-      view,
+      view: viewSizes(up),
       packetsSent: this.#simulation.packetsSent,
       bytesSent: this.#simulation.bytesSent,
       kernelDrops: 0,

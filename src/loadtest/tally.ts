@@ -19,8 +19,8 @@ export class Tally {
   #verdicts = new Uint32Array(LATENCY_BUCKETS);
   #firsts = new Map<number, number>();
   #accused = new Set<number>();
-  #verdictCount = 0;
-  #falsePositives = 0;
+  verdictCount = 0;
+  falsePositives = 0;
   #suspicions = 0;
   #refutations = 0;
 
@@ -48,8 +48,8 @@ export class Tally {
     this.#verdicts = new Uint32Array(LATENCY_BUCKETS);
     this.#firsts = new Map();
     this.#accused = new Set();
-    this.#verdictCount = 0;
-    this.#falsePositives = 0;
+    this.verdictCount = 0;
+    this.falsePositives = 0;
     this.#suspicions = 0;
     this.#refutations = 0;
   }
@@ -57,9 +57,9 @@ export class Tally {
   get counts(): Counts {
     return {
       verdicts: this.#verdicts,
-      verdictCount: this.#verdictCount,
+      verdictCount: this.verdictCount,
       firsts: [...this.#firsts],
-      falsePositives: this.#falsePositives,
+      falsePositives: this.falsePositives,
       accused: [...this.#accused],
       suspicions: this.#suspicions,
       refutations: this.#refutations,
@@ -70,14 +70,14 @@ export class Tally {
     const killedAtMs = this.#killedAtMs.get(about);
     if (killedAtMs === undefined) {
       if (this.faulty.has(observer) || this.faulty.has(about)) return;
-      this.#falsePositives++;
+      this.falsePositives++;
       if (this.#accused.size < ACCUSED_MAX) this.#accused.add(about);
       return;
     }
     const ms = Math.max(0, Math.round(atMs - killedAtMs));
     const bucket = Math.min(LATENCY_BUCKETS - 1, ms);
     this.#verdicts[bucket] = (this.#verdicts[bucket] as number) + 1;
-    this.#verdictCount++;
+    this.verdictCount++;
     if (!this.#firsts.has(about)) this.#firsts.set(about, ms);
   }
 }

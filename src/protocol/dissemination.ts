@@ -8,7 +8,7 @@ import { encodeRumor, parseRumor, RUMOR_ID_BYTES, RUMOR_ORIGIN_BYTES_MAX, rumorP
 import type { Context } from './context.ts';
 import { largestNews, type Outbox, SEND } from './outbox.ts';
 import { SeenSet } from './seen-set.ts';
-import { COUNTED_MS, type Slices } from './slices.ts';
+import { COUNTED_MS, type Slices, URGENCY } from './slices.ts';
 import { countReject } from './stats.ts';
 import { TIMER } from './timers.ts';
 
@@ -25,18 +25,6 @@ const UNTOLD_TICKS = 16;
 /** So many times as often gossip ticks while those who should tell urgent news may be dead. */
 const HURRY = 4;
 const EMPTY = new Uint8Array(0);
-
-/** Whether membership news is told to all at once (protocol §24.4), or only gossips. */
-export const URGENCY = {
-  none: 0,
-  /** Others have it too; we pass it on. */
-  passedOn: 1,
-  /** Nobody else has it yet. */
-  own: 2,
-  /** The same of members that are new to us: no failure. */
-  joinPassedOn: 3,
-  joinOwn: 4,
-} as const;
 
 /**
  * News on its way out: membership news and user broadcasts are staged here during a turn, queued together, and leave by

@@ -26,7 +26,8 @@ import {
 import { assert } from '../util/assert.ts';
 import { textOf } from '../util/bytes.ts';
 import type { Context } from './context.ts';
-import { type Dissemination, URGENCY, viewOf } from './dissemination.ts';
+import { type Dissemination, viewOf } from './dissemination.ts';
+import { URGENCY } from './slices.ts';
 import { Suspicion } from './suspicion.ts';
 import { TIMER, type Timer } from './timers.ts';
 

@@ -1,7 +1,6 @@
 import { COMPOUND_PARTS_MAX, EXT, STATUS } from '../kernels/contract.ts';
 import { encodeCompound } from '../wire/compound.ts';
 import type { Context } from './context.ts';
-import { URGENCY } from './dissemination.ts';
 import { transmitLimit } from './math.ts';
 import { COMPOUND_HEADER_BYTES, type Outbox, PART_BYTES, SEND } from './outbox.ts';
 import { mixed, ringPosition } from './ring.ts';
@@ -27,6 +26,18 @@ const FEW_SHARE = 20;
 export const COUNTED_MS = 2000;
 /** Fewer joins than this are no crowd, however few the members are. */
 const CROWD_MIN = 32;
+
+/** Whether membership news is told to all at once (protocol §24.4), or only gossips. */
+export const URGENCY = {
+  none: 0,
+  /** Others have it too; we pass it on. */
+  passedOn: 1,
+  /** Nobody else has it yet. */
+  own: 2,
+  /** The same of members that are new to us: no failure. */
+  joinPassedOn: 3,
+  joinOwn: 4,
+} as const;
 
 /** Messages that wait to be told to the same members. */
 class Batch {
