@@ -6,7 +6,6 @@ import type { Membership } from './membership.ts';
 import { type Outbox, SEND } from './outbox.ts';
 import { ArrivalWindow, phiNormal } from './phi.ts';
 import { PING_BYTES_MAX } from './prober.ts';
-import { ringPosition } from './ring.ts';
 import type { Sequences, Waiting } from './sequences.ts';
 import { TIMER } from './timers.ts';
 
@@ -181,7 +180,7 @@ export class PhiMonitor {
     const nameId = roster.nameId(slot);
     const known = this.#places.get(nameId);
     if (known !== undefined) return known;
-    const hash = ringPosition(roster.nameBytes(slot));
+    const hash = roster.ringPosition(slot);
     this.#places.set(nameId, hash);
     return hash;
   }

@@ -319,7 +319,7 @@ export class RingProber {
   /** Puts a member in its place beside us; true when it is the successor now. */
   #consider(slot: number): boolean {
     const { roster } = this.#context;
-    const position = ringPosition(roster.nameBytes(slot));
+    const position = roster.ringPosition(slot);
     const behind = ringDistance(position, this.#position);
     if (behind < this.#predecessor.distance) become(this.#predecessor, slot, roster.nameId(slot), behind);
     const ahead = ringDistance(this.#position, position);

@@ -2,6 +2,7 @@ import { type EngineKernels, EXT, type Interner, PROFILE, STATUS, type Status } 
 import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../kernels/layout.ts';
 import { type Address, sameEndpoint, sameHost } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
+import { type NamePositions, positionsOf } from './name-positions.ts';
 import type { MemberInfo } from './types.ts';
 import type { VersionCheck } from './versions.ts';
 
@@ -19,10 +20,12 @@ export class Roster {
   readonly #kernels: EngineKernels;
   /** Where a sender was found the last time; looked at again before it is believed. */
   readonly #slotByAddress = new Map<string, number>();
+  readonly #positions: NamePositions;
   #f64: Float64Array;
 
   constructor(kernels: EngineKernels) {
     this.#kernels = kernels;
+    this.#positions = positionsOf(kernels.names);
     this.#f64 = new Float64Array(kernels.table.arena);
   }
 
@@ -81,6 +84,10 @@ export class Roster {
   }
   name(slot: number): string {
     return textOf(this.nameBytes(slot));
+  }
+  /** Where the member stands on the ring: `ringPosition()` of its name. */
+  ringPosition(slot: number): number {
+    return this.#positions.of(this.nameId(slot));
   }
   /** Slot of a name, -1 when unknown. */
   find(name: Uint8Array): number {

@@ -58,6 +58,12 @@ class Batch {
   }
 }
 
+interface Leader {
+  slot: number;
+  nameId: number;
+  rank: number;
+}
+
 /** How many of something there were in the last COUNTED_MS, about. */
 class Lately {
   #count = 0;
@@ -104,6 +110,8 @@ export class Slices {
   /** Members at that time, and those of them whom nobody tells: they do not run the profile. */
   #searchedCount = 0;
   #strangers = 0;
+  /** Leaders by slice, once we had news of our own; slot -1: nobody is there. */
+  #all: Leader[] | undefined;
   /** Urgent news lately. */
   readonly #failures = new Lately();
   readonly #joins = new Lately();
@@ -111,7 +119,7 @@ export class Slices {
   constructor(context: Context, outbox: Outbox) {
     this.#context = context;
     this.#outbox = outbox;
-    this.#ownRank = sliceRank(context.self.name);
+    this.#ownRank = sliceRank(ringPosition(context.self.name));
   }
 
   /**
@@ -183,8 +191,9 @@ export class Slices {
 
   /** Something about this member changed: does it lead our slice now, or no longer? */
   changed(slot: number): void {
-    if (this.#leader < 0) return;
     const { roster } = this.#context;
+    if (this.#all !== undefined && roster.isUsed(slot)) this.#consider(this.#all, Math.log2(this.#all.length), slot);
+    if (this.#leader < 0) return;
     // A slot that is used again is another member's.
     if (this.#followers !== undefined && !roster.isUsed(slot)) this.#followers = undefined;
     if (slot === this.#leader) {
@@ -192,7 +201,7 @@ export class Slices {
       return;
     }
     if (!isEligible(roster, slot)) return;
-    const rank = sliceRank(roster.nameBytes(slot));
+    const rank = sliceRank(roster.ringPosition(slot));
     if (sliceOf(rank, this.#bits) !== sliceOf(this.#ownRank, this.#bits)) return;
     if (this.#followers?.includes(slot) === false) this.#followers.push(slot);
     if (rank < this.#leaderRank) this.#lead(slot, rank);
@@ -201,6 +210,7 @@ export class Slices {
   /** The leader of our slice is to be searched for. */
   forget(): void {
     this.#leader = -1;
+    this.#all = undefined;
   }
 
   #isLeader(): boolean {
@@ -221,9 +231,9 @@ export class Slices {
     this.#lead(roster.selfSlot, this.#ownRank);
     for (let slot = 0; slot < roster.slotsEnd; slot++) {
       if (roster.isUsed(slot) && (roster.ext(slot) & EXT.fast) === 0) this.#strangers++;
-      if (!isEligible(roster, slot)) continue;
-      const rank = sliceRank(roster.nameBytes(slot));
-      if (rank < this.#leaderRank && sliceOf(rank, bits) === own) this.#lead(slot, rank);
+      if (!roster.isUsed(slot) || roster.status(slot) > STATUS.suspect) continue;
+      const rank = sliceRank(roster.ringPosition(slot));
+      if (rank < this.#leaderRank && sliceOf(rank, bits) === own && isEligible(roster, slot)) this.#lead(slot, rank);
     }
   }
 
@@ -236,29 +246,54 @@ export class Slices {
   /** Slots of those that pass our news on; where we lead, our slice instead of ourselves; all where there are few. */
   #leaders(): number[] {
     const { roster } = this.#context;
-    const isDirect = roster.count <= DIRECT_MEMBERS;
-    const bits = sliceBits(roster.count);
     const slots: number[] = [];
-    const ranks = new Map<number, number>();
-    const leaders = new Map<number, number>();
-    for (let slot = 0; slot < roster.slotsEnd; slot++) {
-      if (!roster.isSelf(slot) && !isEligible(roster, slot)) continue;
-      if (isDirect) {
-        if (!roster.isSelf(slot)) slots.push(slot);
-        continue;
-      }
-      const rank = sliceRank(roster.nameBytes(slot));
-      const slice = sliceOf(rank, bits);
-      const best = ranks.get(slice);
-      if (best !== undefined && best <= rank) continue;
-      ranks.set(slice, rank);
-      leaders.set(slice, slot);
+    if (roster.count <= DIRECT_MEMBERS) {
+      for (let slot = 0; slot < roster.slotsEnd; slot++) if (isEligible(roster, slot)) slots.push(slot);
+      return slots;
     }
-    for (const slot of leaders.values()) {
-      if (roster.isSelf(slot)) slots.push(...this.#slice());
+    const bits = sliceBits(roster.count);
+    let all = this.#all;
+    if (all?.length !== 1 << bits || !this.#isStillLed(all)) {
+      all = this.#searchAll(bits);
+      this.#all = all;
+    }
+    for (const { slot } of all) {
+      if (slot < 0) continue;
+      if (slot === roster.selfSlot) slots.push(...this.#slice());
       else slots.push(slot);
     }
     return slots;
+  }
+
+  /** None of the leaders is gone; one that came is noticed by changed(). */
+  #isStillLed(all: readonly Leader[]): boolean {
+    const { roster } = this.#context;
+    for (const { slot, nameId } of all) {
+      if (slot < 0 || slot === roster.selfSlot) continue;
+      if (roster.nameId(slot) !== nameId || !isEligible(roster, slot)) return false;
+    }
+    return true;
+  }
+
+  /** Looks at all members for the leaders of all slices. */
+  #searchAll(bits: number): Leader[] {
+    const { roster } = this.#context;
+    const all = Array.from({ length: 1 << bits }, () => ({ slot: -1, nameId: 0, rank: 0 }));
+    for (let slot = 0; slot < roster.slotsEnd; slot++) if (roster.isUsed(slot)) this.#consider(all, bits, slot);
+    return all;
+  }
+
+  /** Puts a member in its place if it leads its slice, as far as we know. */
+  #consider(all: readonly Leader[], bits: number, slot: number): void {
+    const { roster } = this.#context;
+    if (roster.status(slot) > STATUS.suspect) return;
+    const rank = sliceRank(roster.ringPosition(slot));
+    const leader = all[sliceOf(rank, bits)] as Leader;
+    if (leader.slot >= 0 && leader.rank <= rank) return;
+    if (!roster.isSelf(slot) && !isEligible(roster, slot)) return;
+    leader.slot = slot;
+    leader.nameId = roster.nameId(slot);
+    leader.rank = rank;
   }
 
   /** Slots of the others in our slice. */
@@ -269,7 +304,8 @@ export class Slices {
     if (this.#followers === undefined) {
       this.#followers = [];
       for (let slot = 0; slot < roster.slotsEnd; slot++) {
-        if (roster.isUsed(slot) && sliceOf(sliceRank(roster.nameBytes(slot)), bits) === own) this.#followers.push(slot);
+        if (roster.isUsed(slot) && sliceOf(sliceRank(roster.ringPosition(slot)), bits) === own)
+          this.#followers.push(slot);
       }
     }
     return this.#followers.filter((slot) => isEligible(roster, slot));
@@ -302,9 +338,9 @@ function isEligible(roster: Roster, slot: number): boolean {
   return roster.status(slot) <= STATUS.suspect && roster.isFastPeer(slot);
 }
 
-/** Position of a member among all: its highest bits are its slice, and the lowest of a slice leads. Has nothing to do with the neighbours on the ring, so a ring probe takes news to another slice. */
-export function sliceRank(name: Uint8Array): number {
-  return mixed(ringPosition(name) ^ 0x9e3779b9);
+/** Position of a member among all, by its position on the ring: its highest bits are its slice, and the lowest of a slice leads. Has nothing to do with the neighbours on the ring, so a ring probe takes news to another slice. */
+export function sliceRank(position: number): number {
+  return mixed(position ^ 0x9e3779b9);
 }
 
 /** Slices are a power of two near the square root of the members, so that members who count a little differently agree on them. */
