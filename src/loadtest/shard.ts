@@ -6,7 +6,6 @@ import { type EngineConfig, PROFILES } from '../protocol/config.ts';
 import { GossipEngine } from '../protocol/engine.ts';
 import { FailedMembers } from '../protocol/failed-members.ts';
 import type { GossipEvent } from '../protocol/types.ts';
-import { EventHeap } from '../sim/event-heap.ts';
 import { nativeUdp } from '../transport/native.ts';
 import type { PacketHandlers, PacketSocket } from '../transport/packet-socket.ts';
 import { BatchedSocket } from '../transport/udp-batched.ts';
@@ -22,6 +21,7 @@ import { ShardStreams } from './streams.ts';
 import { Tally } from './tally.ts';
 import type { Fault, Sample, ShardInput } from './types.ts';
 import { viewSizes } from './view.ts';
+import { WHEEL_SPAN_MS, Wheel } from './wheel.ts';
 
 /** Bytes of one node state in the introduction. */
 const STATE_BYTES = 160;
@@ -37,8 +37,8 @@ export class Shard {
   readonly #backend: Backend;
   readonly #nodes: LoadNode[] = [];
   /** By index among all nodes. */
-  readonly #byIndex = new Map<number, LoadNode>();
-  readonly #heap = new EventHeap<LoadNode>();
+  readonly #byIndex: (LoadNode | undefined)[];
+  readonly #wheel: Wheel<LoadNode>;
   readonly #startedMs = performance.now();
   readonly #originMs = performance.timeOrigin + this.#startedMs;
   readonly #luck: Prng;
@@ -63,6 +63,8 @@ export class Shard {
 
   constructor(input: ShardInput) {
     this.#input = input;
+    this.#byIndex = Array.from({ length: input.nodes });
+    this.#wheel = new Wheel(this.#now());
     this.#backend = chooseBackend(input.backend);
     this.#luck = new Prng(input.seed ^ (input.index * 7919));
     this.#streams = new ShardStreams({
@@ -70,7 +72,7 @@ export class Shard {
       drain: (node) => this.#drain(node),
       turn: () => this.#turn(),
       isStopped: () => this.#stopped,
-      nodeAt: (index) => this.#byIndex.get(index),
+      nodeAt: (index) => this.#byIndex[index],
       isLost: (from, to) => this.#isLost(from, to),
       isKilled: (index) => this.#tally.isKilled(index),
     });
@@ -132,7 +134,7 @@ export class Shard {
         bytesBefore: 0,
       };
       this.#nodes.push(node);
-      this.#byIndex.set(index, node);
+      this.#byIndex[index] = node;
       engine.start(this.#now());
       this.#drain(node);
     }
@@ -221,7 +223,7 @@ export class Shard {
   kill(indices: readonly number[], atMs: number): void {
     for (const index of indices) {
       this.#tally.killed(index, atMs);
-      const node = this.#byIndex.get(index);
+      const node = this.#byIndex[index];
       if (node) node.isUp = false;
     }
   }
@@ -229,7 +231,7 @@ export class Shard {
   restart(indices: readonly number[], seed: number): void {
     for (const index of indices) {
       this.#tally.restarted(index);
-      const node = this.#byIndex.get(index);
+      const node = this.#byIndex[index];
       if (!node) continue;
       const { codec, stateCodec, sync, names, profiles } = node.kernels;
       const made = this.#makeEngine(index, 1 + seed, { codec, stateCodec, sync, names, profiles });
@@ -250,10 +252,10 @@ export class Shard {
 
   pause(indices: readonly number[], ms: number): void {
     for (const index of indices) {
-      const node = this.#byIndex.get(index);
+      const node = this.#byIndex[index];
       if (!node) continue;
       node.pausedUntilMs = this.#now() + ms;
-      this.#heap.push(node.pausedUntilMs, node);
+      this.#wheel.push(node.pausedUntilMs, node);
     }
     this.#arm();
   }
@@ -332,15 +334,14 @@ export class Shard {
 
   #receive(from: Address, bytes: Uint8Array, index: number): void {
     this.#received++;
-    const node = this.#byIndex.get(index);
+    const node = this.#byIndex[index];
     if (!node?.isUp || this.#isLost(indexOf(from.ip), index)) return;
     if (node.pausedUntilMs > this.#now()) {
       if (node.held.length < PAUSED_PACKETS_MAX) node.held.push({ from, bytes: bytes.slice() });
       return;
     }
     // Engines share a codec, so each packet is handled at once; what it leads to is sent at the end of the turn.
-    node.engine.handlePacket(this.#now(), from, bytes);
-    this.#drain(node);
+    if (node.engine.handlePacket(this.#now(), from, bytes)) this.#drain(node);
   }
 
   #turn(): void {
@@ -374,12 +375,14 @@ export class Shard {
     this.#schedule(node);
   }
 
-  /** Gives the node a place in the heap. One that is late already has it: one more for each packet, and the heap would be full of them. */
+  /** Puts the node down for when it is due, if it is not already: one that is late would be put down once for each packet. */
   #schedule(node: LoadNode): void {
-    const dueMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+    const wantedMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+    if (wantedMs >= node.wakeMs) return;
+    const dueMs = Math.min(wantedMs, this.#now() + WHEEL_SPAN_MS - 1);
     if (dueMs >= node.wakeMs) return;
     node.wakeMs = dueMs;
-    this.#heap.push(dueMs, node);
+    this.#wheel.push(dueMs, node);
   }
 
   #flush(): void {
@@ -392,7 +395,7 @@ export class Shard {
   }
 
   #arm(): void {
-    const dueMs = this.#heap.nextMs ?? Number.POSITIVE_INFINITY;
+    const dueMs = this.#wheel.nextMs ?? Number.POSITIVE_INFINITY;
     if (this.#timer && dueMs >= this.#timerAtMs) return;
     clearTimeout(this.#timer);
     this.#timerAtMs = dueMs;
@@ -413,16 +416,17 @@ export class Shard {
       return;
     }
     this.#deferrals = 0;
-    for (let left = WAKES_PER_TURN; left > 0 && (this.#heap.nextMs ?? Number.POSITIVE_INFINITY) <= now; ) {
-      const dueMs = this.#heap.nextMs as number;
-      const node = this.#heap.pop() as LoadNode;
+    for (let left = WAKES_PER_TURN; left > 0; ) {
+      const node = this.#wheel.pop(now);
+      if (node === undefined) break;
       if (!node.isUp) continue;
       if (node.pausedUntilMs > now) {
-        this.#heap.push(node.pausedUntilMs, node);
+        this.#wheel.push(node.pausedUntilMs, node);
         continue;
       }
       if (node.held.length > 0) this.#release(node, now);
-      if (node.wakeMs > now) continue;
+      const dueMs = node.wakeMs;
+      if (dueMs > now) continue;
       left--;
       this.#late.sum += now - dueMs;
       this.#late.count++;

@@ -172,6 +172,7 @@ export class GossipEngine {
       this.#responder,
       this.#sequences,
       this.#averagings,
+      this.#ring,
     );
     this.#commands = new Commands({
       context,
@@ -208,11 +209,11 @@ export class GossipEngine {
     this.#slices.forget();
   }
 
-  /** One datagram as received. The bytes are copied. */
-  handlePacket(nowMs: number, from: Address, bytes: Uint8Array): void {
+  /** One datagram as received. The bytes are copied. False when there is nothing to poll for it. */
+  handlePacket(nowMs: number, from: Address, bytes: Uint8Array): boolean {
     this.#advance(nowMs);
     this.#inbox.add(from, bytes);
-    this.#inbox.flush(nowMs);
+    return this.#inbox.flush(nowMs);
   }
 
   /**

@@ -8,6 +8,7 @@ import { type Dissemination, viewOf } from './dissemination.ts';
 import type { Gate } from './gate.ts';
 import type { Membership } from './membership.ts';
 import type { Responder } from './responder.ts';
+import type { RingProber } from './ring-prober.ts';
 import type { Sequences } from './sequences.ts';
 import { countReject } from './stats.ts';
 
@@ -27,11 +28,14 @@ export class Inbox {
   readonly #responder: Responder;
   readonly #sequences: Sequences;
   readonly #averagings: Averagings;
+  readonly #ring: RingProber;
   /** Senders of the datagrams collected by add(). */
   readonly #froms: Address[] = [];
   /** How many of them there are; setting an array's length is a slow call in V8. */
   #count = 0;
   #top = 0;
+  /** Of the datagrams collected by add(), whether the neighbour's beat was among them, as it was before: it needs no decoding. */
+  #hasRepeatedBeat = false;
 
   constructor(
     context: Context,
@@ -42,6 +46,7 @@ export class Inbox {
     responder: Responder,
     sequences: Sequences,
     averagings: Averagings,
+    ring: RingProber,
   ) {
     this.#context = context;
     this.#seal = seal;
@@ -51,6 +56,7 @@ export class Inbox {
     this.#responder = responder;
     this.#sequences = sequences;
     this.#averagings = averagings;
+    this.#ring = ring;
   }
 
   /** Collects one datagram as received. False, and counted, when the inbox is full: handle what is there first. */
@@ -69,6 +75,10 @@ export class Inbox {
       countReject(stats, plain);
       return true;
     }
+    if (this.#ring.isRepeated(plain)) {
+      this.#hasRepeatedBeat = true;
+      return true;
+    }
     const offset = codec.inboxOffset + this.#top;
     codec.u8.set(plain, offset);
     const at = (codec.packetsOffset + index * PACKET.stride) >>> 2;
@@ -81,13 +91,18 @@ export class Inbox {
     return true;
   }
 
-  /** Validates and applies what add() collected. */
-  flush(nowMs: number): void {
+  /** Validates and applies what add() collected. False when nothing can follow from it. */
+  flush(nowMs: number): boolean {
+    if (this.#hasRepeatedBeat) {
+      this.#hasRepeatedBeat = false;
+      this.#ring.repeated(nowMs);
+    }
     const count = this.#count;
-    if (count === 0) return;
+    if (count === 0) return false;
     this.#apply(nowMs, count, (packet) => this.#froms[packet] as Address);
     this.#count = 0;
     this.#top = 0;
+    return true;
   }
 
   /** Validates and applies plaintext datagrams that a driver described in the codec's arena itself. */
@@ -134,15 +149,26 @@ export class Inbox {
     for (let record = 0; record < records; record++) this.#dispatch(nowMs, record, addressOf);
   }
 
+  #rememberBeat(slot: number, ext: number, packet: number): void {
+    const { codec } = this.#context.kernels;
+    const at = (codec.packetsOffset + packet * PACKET.stride) >>> 2;
+    if (codec.u32[at + (PACKET.recordCount >>> 2)] !== 1 || codec.u32[CODEC.skippedParts >>> 2] !== 0) return;
+    const offset = codec.u32[at + (PACKET.offset >>> 2)] as number;
+    const length = codec.u32[at + (PACKET.length >>> 2)] as number;
+    this.#ring.remember(slot, ext, codec.u8.subarray(offset, offset + length));
+  }
+
   #dispatch(nowMs: number, record: number, addressOf: (packet: number) => Address): void {
     const { stats } = this.#context;
     const { codec } = this.#context.kernels;
     const at = codec.recordsOffset + record * RECORD.stride;
     const packet = codec.u32[(at + RECORD.packet) >>> 2] as number;
     switch (codec.u8[at + RECORD.kind]) {
-      case MESSAGE.ping:
-        this.#responder.ping(nowMs, codec, record, addressOf(packet));
+      case MESSAGE.ping: {
+        const slot = this.#responder.ping(nowMs, codec, record, addressOf(packet));
+        if (slot >= 0) this.#rememberBeat(slot, codec.u32[(at + RECORD.ext) >>> 2] as number, packet);
         break;
+      }
       case MESSAGE.indirectPing:
         this.#responder.indirectPing(nowMs, codec, record, addressOf(packet));
         break;

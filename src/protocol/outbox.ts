@@ -24,6 +24,8 @@ export const PART_BYTES = 2;
 /** Room a packet takes in the queue's out section beyond udpBufferBytes: alignment and the part of the lead. */
 const PACKET_SLACK_BYTES = 16;
 const EMPTY = new Uint8Array(0);
+/** Instead of a start in `bytes`. */
+const KEPT = -1;
 
 /**
  * Datagrams to send. Messages are encoded into one buffer when the protocol decides on them; news is added when they are
@@ -41,6 +43,8 @@ export class Outbox {
   bytes = new Uint8Array(8192);
   top = 0;
   readonly #addresses: Address[] = [];
+  /** Messages that whoever committed them keeps, where the start is KEPT. */
+  readonly #kept: Uint8Array[] = [];
   readonly #starts: number[] = [];
   readonly #lengths: number[] = [];
   readonly #flags: number[] = [];
@@ -83,6 +87,12 @@ export class Outbox {
   commit(end: number, to: Address, flags: number): void {
     this.#push(to, this.top, end - this.top, flags);
     this.top = end;
+  }
+
+  /** A message that is sent again and again goes to `to`; nobody changes its bytes. `flags` of SEND. */
+  commitKept(message: Uint8Array, to: Address, flags: number): void {
+    this.#kept[this.#size] = message;
+    this.#push(to, KEPT, message.length, flags);
   }
 
   /** Bytes of messages that fit a gossip packet besides the head of a compound. */
@@ -141,12 +151,14 @@ export class Outbox {
   }
 
   #sendAlone(index: number, flags: number): Transmit {
-    const start = this.#starts[index] as number;
-    if ((flags & SEND.again) === 0) {
-      const message = this.bytes.subarray(start, start + (this.#lengths[index] as number));
-      this.#sealed = this.#seal.seal(message, (flags & SEND.crc) !== 0);
-    }
+    if ((flags & SEND.again) === 0) this.#sealed = this.#seal.seal(this.#message(index), (flags & SEND.crc) !== 0);
     return { to: this.#addresses[index] as Address, bytes: this.#sealed };
+  }
+
+  #message(index: number): Uint8Array {
+    const start = this.#starts[index] as number;
+    if (start === KEPT) return this.#kept[index] as Uint8Array;
+    return this.bytes.subarray(start, start + (this.#lengths[index] as number));
   }
 
   /** Hands messages that invite news to the queue, up to the next one that does not. */
@@ -163,9 +175,8 @@ export class Outbox {
     while (count < this.#batchMax && this.#next < this.#size) {
       const flags = this.#flags[this.#next] as number;
       if ((flags & SEND.piggyback) === 0) break;
-      const start = this.#starts[this.#next] as number;
       const length = this.#lengths[this.#next] as number;
-      u8.set(this.bytes.subarray(start, start + length), queue.inOffset + inTop);
+      u8.set(this.#message(this.#next), queue.inOffset + inTop);
       const request = (queue.requestsOffset + count * QUEUE_REQUEST.stride) >>> 2;
       u32[request + (QUEUE_REQUEST.leadOffset >>> 2)] = inTop;
       u32[request + (QUEUE_REQUEST.leadLength >>> 2)] = length;

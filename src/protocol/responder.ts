@@ -83,13 +83,14 @@ export class Responder {
     return this.#relays.size;
   }
 
-  ping(nowMs: number, codec: PacketCodec, record: number, from: Address): void {
+  /** Slot of a member whose beat it was, else -1. */
+  ping(nowMs: number, codec: PacketCodec, record: number, from: Address): number {
     const { config, roster, self, stats } = this.#context;
     const at = codec.recordsOffset + record * RECORD.stride;
     const node = viewOf(codec, at + RECORD.nameOffset);
     if (node.length > 0 && !bytesEqual(node, self.name)) {
       stats.pingsForOthers++;
-      return;
+      return -1;
     }
     let flags: number = SEND.piggyback;
     const seqNo = codec.u32[(at + RECORD.number) >>> 2] as number;
@@ -100,7 +101,7 @@ export class Responder {
       if (slot >= 0) this.#membership.noteExt(nowMs, slot, ext);
       if (seqNo === BEAT) {
         this.#beat(nowMs, slot);
-        return;
+        return slot;
       }
     }
     const payload = config.pingPayload?.() ?? null;
@@ -113,6 +114,7 @@ export class Responder {
       ext: self.ext,
     });
     outbox.commit(end, sourceOf(codec, at, from), flags);
+    return -1;
   }
 
   indirectPing(nowMs: number, codec: PacketCodec, record: number, from: Address): void {

@@ -1,4 +1,6 @@
 import { EXT, MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
+import type { Address } from '../util/address.ts';
+import { bytesEqual } from '../util/bytes.ts';
 import { encodeIndirectPing, encodePing } from '../wire/messages.ts';
 import type { Context } from './context.ts';
 import type { Dissemination } from './dissemination.ts';
@@ -52,6 +54,18 @@ class RingProbe implements Waiting {
   }
 }
 
+/** A beat that comes or goes again and again, byte for byte: its packet when it comes, its message when it goes. */
+interface Beat {
+  readonly bytes: Uint8Array;
+  readonly slot: number;
+  readonly nameId: number;
+  /** Extension word of whoever it is from. */
+  readonly ext: number;
+}
+interface OwnBeat extends Beat {
+  readonly to: Address;
+}
+
 /** One of the two neighbours on the ring: slot and name, slot -1 = none is known. */
 interface Neighbour {
   slot: number;
@@ -87,6 +101,9 @@ export class RingProber {
   #beatMs = 0;
   #beatName = 0;
   readonly #lateness = new RoundTrips();
+  /** Our beat for the predecessor, and the last one of the successor, until something about them changes. */
+  #beatOut: OwnBeat | undefined;
+  #beatIn: Beat | undefined;
   #walked = 0;
   #walkToken = 0;
 
@@ -120,7 +137,19 @@ export class RingProber {
     const { slot } = this.#predecessor;
     if (slot < 0) return;
     stats.ringBeatsSent++;
-    this.#ping(slot, BEAT);
+    this.#sendBeat(slot);
+  }
+
+  /** Most beats say what the one before said: encoding costs more than all the rest of it. */
+  #sendBeat(slot: number): void {
+    const { roster, self } = this.#context;
+    let beat = this.#beatOut;
+    if (beat?.slot !== slot || beat.nameId !== roster.nameId(slot) || beat.ext !== self.ext) {
+      const bytes = this.#outbox.bytes.slice(this.#outbox.top, this.#encodePing(slot, BEAT));
+      beat = { bytes, slot, nameId: roster.nameId(slot), ext: self.ext, to: roster.address(slot) };
+      this.#beatOut = beat;
+    }
+    this.#outbox.commitKept(beat.bytes, beat.to, SEND.piggyback | SEND.extended);
   }
 
   /** Looks whether the successor was heard. */
@@ -159,6 +188,30 @@ export class RingProber {
     awareness.apply(-1);
   }
 
+  /** The member in this slot sent a beat, with this extension word, as this packet and nothing else in it. */
+  remember(slot: number, ext: number, packet: Uint8Array): void {
+    const { nameId } = this.#successor;
+    if (slot < 0 || slot !== this.#successor.slot) return;
+    this.#beatIn = { bytes: packet.slice(), slot, nameId, ext };
+  }
+
+  /** True when a packet is the successor's last beat again: what it says is known without decoding it, and changes nothing but the time at which it was heard. */
+  isRepeated(packet: Uint8Array): boolean {
+    const beat = this.#beatIn;
+    if (beat === undefined || packet.length !== beat.bytes.length || !bytesEqual(packet, beat.bytes)) return false;
+    const { roster } = this.#context;
+    return (
+      beat.slot === this.#successor.slot &&
+      roster.nameId(beat.slot) === beat.nameId &&
+      roster.ext(beat.slot) === beat.ext
+    );
+  }
+
+  /** isRepeated() was true of a packet. */
+  repeated(nowMs: number): void {
+    this.beat(nowMs, this.#successor.slot);
+  }
+
   /** Goes on to the next one between two ticks. */
   walk(nowMs: number): void {
     this.#walkToken = 0;
@@ -171,6 +224,8 @@ export class RingProber {
     const isEligible = this.#isEligible(slot);
     const wasSuccessor = slot === this.#successor.slot;
     if (wasSuccessor || slot === this.#predecessor.slot) {
+      this.#beatOut = undefined;
+      this.#beatIn = undefined;
       const { nameId } = wasSuccessor ? this.#successor : this.#predecessor;
       if (isEligible && this.#context.roster.nameId(slot) === nameId) return;
       this.forget();
@@ -267,9 +322,15 @@ export class RingProber {
   }
 
   #ping(slot: number, seqNo: number): void {
+    const end = this.#encodePing(slot, seqNo);
+    this.#outbox.commit(end, this.#context.roster.address(slot), SEND.piggyback | SEND.extended);
+  }
+
+  /** Encodes at the outbox's top; the end. */
+  #encodePing(slot: number, seqNo: number): number {
     const { roster, self } = this.#context;
     this.#outbox.reserve(PING_BYTES_MAX);
-    const end = encodePing(this.#outbox.bytes, this.#outbox.top, {
+    return encodePing(this.#outbox.bytes, this.#outbox.top, {
       seqNo,
       node: roster.nameBytes(slot),
       sourceAddr: self.address.ip,
@@ -277,7 +338,6 @@ export class RingProber {
       sourceNode: self.name,
       ext: self.ext,
     });
-    this.#outbox.commit(end, roster.address(slot), SEND.piggyback | SEND.extended);
   }
 
   #end(probe: RingProbe): void {

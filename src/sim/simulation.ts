@@ -402,8 +402,7 @@ export class Simulation {
   #handle(arrival: Arrival): void {
     const { node, from, bytes, isDropped } = arrival;
     if (!isDropped) {
-      node.engine.handlePacket(node.localMs(this.nowMs), from, bytes);
-      this.#drain(node);
+      if (node.engine.handlePacket(node.localMs(this.nowMs), from, bytes)) this.#drain(node);
     }
     this.#pool.give(bytes);
     this.#arrivals.push(arrival);

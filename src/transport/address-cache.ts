@@ -10,22 +10,33 @@ const CACHE_ENTRIES_MAX = 16384;
  * million addresses.
  */
 export class AddressCache {
-  readonly #byV4 = new Map<number, Address>();
+  readonly #byPort = new Map<number, Map<number, Address>>();
+  #v4Entries = 0;
   readonly #byText = new Map<string, Map<number, Address>>();
   #textEntries = 0;
 
   /** The IPv4 address in bytes[at..at+3]. */
   fromV4(bytes: Uint8Array, at: number, port: number): Address {
+    // Small integers as keys: a Map of others allocates one per look.
     const word =
-      (bytes[at] as number) * 0x1000000 +
-      (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number));
-    // 48 bits fit a double exactly.
-    const key = word * 65536 + port;
-    let address = this.#byV4.get(key);
+      ((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number);
+    let ips = this.#byPort.get(port);
+    let address = ips?.get(word);
     if (address === undefined) {
-      if (this.#byV4.size >= CACHE_ENTRIES_MAX) this.#byV4.clear();
+      if (++this.#v4Entries > CACHE_ENTRIES_MAX) {
+        this.#byPort.clear();
+        ips = undefined;
+        this.#v4Entries = 1;
+      }
+      if (ips === undefined) {
+        ips = new Map();
+        this.#byPort.set(port, ips);
+      }
       address = { ip: bytes.slice(at, at + 4), port };
-      this.#byV4.set(key, address);
+      ips.set(word, address);
     }
     return address;
   }

@@ -3,7 +3,7 @@ import { HearsayError } from '../util/errors.ts';
 
 export interface PacketHandlers {
   /**
-   * A datagram. `bytes` is only valid during the call, `from` may be kept. `localIp` is the IPv4 address it was sent to when
+   * A datagram. `bytes` and `localIp` are only valid during the call, `from` may be kept. `localIp` is the IPv4 address it was sent to when
    * the socket is bound to 0.0.0.0 and the socket can tell (batched only), else undefined.
    */
   packet(from: Address, bytes: Uint8Array, localIp: Uint8Array | undefined): void;

@@ -24,6 +24,8 @@ const SEND_BYTES_MIN = 16 * 1024;
  */
 let ring: Uint8Array | undefined;
 let ringView: DataView;
+/** Where the packet that is being handled was sent to. */
+const localIp = new Uint8Array(4);
 
 function threadRing(): Uint8Array {
   if (ring === undefined) {
@@ -206,8 +208,8 @@ export class BatchedSocket implements PacketSocket {
     this.stats.packetsReceived++;
     this.stats.bytesReceived += length;
     const localKnown = (ringView.getUint8(at + DESCRIPTOR.flags) & DESCRIPTOR_FLAG.localKnown) !== 0;
-    const localIp = localKnown ? memory.slice(at + DESCRIPTOR.localIp, at + DESCRIPTOR.localIp + 4) : undefined;
-    this.#handlers.packet(from, memory.subarray(offset, offset + length), localIp);
+    if (localKnown) for (let i = 0; i < 4; i++) localIp[i] = memory[at + DESCRIPTOR.localIp + i] as number;
+    this.#handlers.packet(from, memory.subarray(offset, offset + length), localKnown ? localIp : undefined);
   }
 
   #drainRefusals(): void {

@@ -1,10 +1,13 @@
 // The fast profile (protocol §24) in simulated clusters: who may be judged on its terms, how fast, and that nobody healthy is.
 import { describe, expect, it } from 'vitest';
+import { STATUS } from '../../src/kernels/contract.ts';
 import { hasNativeClass } from '../../src/kernels/native.ts';
+import { type EngineConfig, fast } from '../../src/protocol/config.ts';
 import { ringDistance, ringPosition } from '../../src/protocol/ring.ts';
 import { RoundTrips } from '../../src/protocol/round-trips.ts';
 import { FalsePositiveChecker, flipFlop, lossAt, Simulation, type SimulationOptions } from '../../src/sim/index.ts';
 import { bytesOf } from '../../src/util/bytes.ts';
+import { Group, type TestNode } from '../helpers/pair.ts';
 
 function cluster(n: number, options: SimulationOptions = {}): Simulation {
   const sim = new Simulation({ seed: n, profile: 'fast', history: 100, ...options });
@@ -64,6 +67,52 @@ describe('the ring', () => {
     expect(trips.timeoutMs(60)).toBeLessThan(200);
     for (let i = 0; i < 50; i++) trips.add(5000);
     expect(trips.timeoutMs(60)).toBe(500);
+  });
+});
+
+describe('beats', () => {
+  /** Three members that have settled; how often datagrams are decoded is counted from then on. */
+  function settled(options: Partial<EngineConfig> = {}): { group: Group; decoded: () => number } {
+    const group = new Group({ preset: fast });
+    const nodes = group.addMany(3, options);
+    group.joinAll();
+    group.run(5000);
+    const { codec } = (nodes[0] as TestNode).kernels;
+    const index = codec.index.bind(codec);
+    let calls = 0;
+    codec.index = (count) => {
+      calls++;
+      return index(count);
+    };
+    return { group, decoded: () => calls };
+  }
+
+  it('that say what the one before said are not decoded, and count all the same', () => {
+    const { group, decoded } = settled({ probeIntervalMs: 3_600_000 });
+    const heard = (): number =>
+      [...group.nodes.values()].reduce((sum, { engine }) => sum + engine.stats.ringBeatsReceived, 0);
+    const before = heard();
+    group.run(10_000);
+    expect(heard() - before).toBe((3 * 10_000) / (group.node('n0').engine.config.ringIntervalMs as number));
+    expect(decoded()).toBe(0);
+    for (const node of group.nodes.values()) expect(node.engine.stats.suspicionsStarted).toBe(0);
+  });
+
+  it('tell of a change in their sender where nothing else does', () => {
+    const { group } = settled({ gossipIntervalMs: 0, pushPullIntervalMs: 0, probeIntervalMs: 3_600_000 });
+    for (const isStalled of [true, false, true]) {
+      group.act(group.node('n1'), (engine, now) => engine.setStalled(now, isStalled));
+      group.run(1000);
+      const others = [...group.nodes.values()].filter(({ name }) => name !== 'n1');
+      expect(others.some(({ engine }) => engine.member('n1')?.stalled === isStalled)).toBe(true);
+    }
+  });
+
+  it('that stop are missed', () => {
+    const { group } = settled();
+    group.crash('n1');
+    group.run(5000);
+    for (const name of ['n0', 'n2']) expect(group.node(name).status('n1')).toBe(STATUS.dead);
   });
 });
 
