@@ -21,7 +21,7 @@ import { ShardStreams } from './streams.ts';
 import { Tally } from './tally.ts';
 import type { Fault, Sample, ShardInput } from './types.ts';
 import { viewSizes } from './view.ts';
-import { WHEEL_SPAN_MS, Wheel } from './wheel.ts';
+import { Wheel } from './wheel.ts';
 
 /** Bytes of one node state in the introduction. */
 const STATE_BYTES = 160;
@@ -48,6 +48,7 @@ export class Shard {
   #ports: readonly number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
+  #wakesSoon = false;
   #touched: LoadNode[] = [];
   #fault: Fault | undefined;
   #faulty = new Set<number>();
@@ -377,12 +378,8 @@ export class Shard {
 
   /** Puts the node down for when it is due, if it is not already: one that is late would be put down once for each packet. */
   #schedule(node: LoadNode): void {
-    const wantedMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
-    if (wantedMs >= node.wakeMs) return;
-    const dueMs = Math.min(wantedMs, this.#now() + WHEEL_SPAN_MS - 1);
-    if (dueMs >= node.wakeMs) return;
-    node.wakeMs = dueMs;
-    this.#wheel.push(dueMs, node);
+    const dueMs = node.engine.pollTimeout() ?? Number.POSITIVE_INFINITY;
+    if (dueMs < node.wakeMs) node.wakeMs = this.#wheel.push(dueMs, node);
   }
 
   #flush(): void {
@@ -396,17 +393,26 @@ export class Shard {
 
   #arm(): void {
     const dueMs = this.#wheel.nextMs ?? Number.POSITIVE_INFINITY;
-    if (this.#timer && dueMs >= this.#timerAtMs) return;
+    if (this.#wakesSoon || (this.#timer && dueMs >= this.#timerAtMs)) return;
     clearTimeout(this.#timer);
-    this.#timerAtMs = dueMs;
+    this.#timer = undefined;
     if (dueMs === Number.POSITIVE_INFINITY || this.#stopped) return;
-    this.#timer = setTimeout(() => this.#wake(), Math.max(0, dueMs - this.#now()));
+    const waitMs = dueMs - this.#now();
+    if (waitMs <= 0) {
+      // A timeout takes a ms at least, in which thousands of nodes have dozens more timers due.
+      this.#wakesSoon = true;
+      setImmediate(() => this.#wake());
+      return;
+    }
+    this.#timerAtMs = dueMs;
+    this.#timer = setTimeout(() => this.#wake(), waitMs);
   }
 
   /** Timers that are due; packets that have arrived get their turn in between. */
   #wake(): void {
     this.#timer = undefined;
-    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    this.#wakesSoon = false;
+    if (this.#stopped) return;
     const now = this.#now();
     // As in production, an ack in the socket is worth more than the timer that says it is missing.
     const isBehind = this.#received >= BEHIND_PACKETS;

@@ -17,11 +17,12 @@ export class Wheel<T> {
     this.#atMs = nowMs;
   }
 
-  /** Puts down. A time that has passed is due at once, one beyond the span at its end. */
-  push(atMs: number, item: T): void {
+  /** Puts down. A time that has passed is due at once, one beyond the span at its end; answers when it will come. */
+  push(atMs: number, item: T): number {
     const ms = Math.min(Math.max(atMs, this.#atMs), this.#atMs + WHEEL_SPAN_MS - 1);
     this.#place(ms).push(item);
     this.#size++;
+    return ms;
   }
 
   /** When the next is due; undefined when nothing waits. */

@@ -39,10 +39,18 @@ describe('the wheel', () => {
   it('has what is overdue at once and what is beyond its span at the end of it', () => {
     const wheel = new Wheel<string>(0);
     expect(taken(wheel, 10_000)).toEqual([]);
-    wheel.push(3, 'overdue');
-    wheel.push(1e9, 'far');
+    expect(wheel.push(3, 'overdue')).toBe(10_000);
+    expect(wheel.push(1e9, 'far')).toBe(10_000 + WHEEL_SPAN_MS - 1);
     expect(taken(wheel, 10_000)).toEqual(['overdue@10000']);
     expect(wheel.nextMs).toBe(10_000 + WHEEL_SPAN_MS - 1);
+  });
+
+  it('says when something will come whose time is far ahead of the hand', () => {
+    const wheel = new Wheel<string>(0);
+    wheel.push(0, 'first');
+    const dueMs = wheel.push(20_000, 'second');
+    expect(dueMs).toBe(WHEEL_SPAN_MS - 1);
+    expect(taken(wheel, 20_000)).toEqual(['first@0', `second@${dueMs}`]);
   });
 
   it('agrees with a sorted list', () => {
