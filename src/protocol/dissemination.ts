@@ -108,12 +108,17 @@ export class Dissemination {
     }
   }
 
-  /** Tells a member itself that we suspect it, so that its refutation is on its way before anybody else hears of it. */
-  tellSuspect(slot: number, incarnation: number): void {
-    const { roster, self } = this.#context;
+  /** True when we are one of those who are told of a suspicion before all others, to tell the accused. */
+  get isHerald(): boolean {
+    return this.#slices?.isLeader() === true;
+  }
+
+  /** Tells a member itself that `from` suspects it, so that its refutation is on its way before anybody else hears of it. */
+  tellSuspect(slot: number, incarnation: number, from: Uint8Array): void {
+    const { roster } = this.#context;
     const outbox = this.#outbox as Outbox;
     outbox.reserve(NEWS_BYTES_MAX);
-    const end = encodeSuspect(outbox.bytes, outbox.top, { incarnation, node: roster.nameBytes(slot), from: self.name });
+    const end = encodeSuspect(outbox.bytes, outbox.top, { incarnation, node: roster.nameBytes(slot), from });
     outbox.commit(end, roster.address(slot), this.sendFlags(slot) & SEND.crc);
   }
 

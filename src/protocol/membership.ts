@@ -211,11 +211,12 @@ export class Membership {
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
     if (!(isAccusation || isRevival || kind === CHANGE_KIND.refute) || !this.#isFast(slot)) return URGENCY.none;
     if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;
-    return codec === undefined || kind === CHANGE_KIND.refute ? URGENCY.own : URGENCY.passedOn;
+    if (codec === undefined || kind === CHANGE_KIND.refute) return URGENCY.own;
+    return kind === CHANGE_KIND.suspect ? URGENCY.suspicion : URGENCY.passedOn;
   }
 
   #change(nowMs: number, codec: PacketCodec | undefined, at: number): void {
-    const { kernels, stats } = this.#context;
+    const { kernels, roster, stats } = this.#context;
     const { u8, u32 } = kernels.table;
     const kind = u8[at + CHANGE.kind] as number;
     const flags = u8[at + CHANGE.flags] as number;
@@ -236,6 +237,8 @@ export class Membership {
         stats.suspicionsStarted++;
         this.#startSuspicion(nowMs, slot, textOf(from));
         if (!this.#isWitnessed) this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
+        if (codec !== undefined && this.#isFast(slot) && roster.hasAddress(slot) && this.#news.isHerald)
+          this.#news.tellSuspect(slot, incarnation, from);
         this.#emitMember('suspect', slot);
         break;
       }
@@ -325,8 +328,8 @@ export class Membership {
   }
 
   #remindSuspect(nowMs: number, slot: number, suspicion: Suspicion): void {
-    const { config, roster, timers } = this.#context;
-    this.#news.tellSuspect(slot, roster.incarnation(slot));
+    const { config, roster, self, timers } = this.#context;
+    this.#news.tellSuspect(slot, roster.incarnation(slot), self.name);
     suspicion.remindToken = timers.schedule(nowMs + Math.ceil(config.fastSuspicionMs / REMINDERS), TIMER.remind, slot);
   }
 

@@ -297,7 +297,7 @@ export class RingProber {
     }
     stats.ringProbesFailed++;
     const isWitnessed = probe.nacks >= WITNESSES;
-    if (!isWitnessed) this.#news.tellSuspect(probe.slot, probe.incarnation);
+    if (!isWitnessed) this.#news.tellSuspect(probe.slot, probe.incarnation, this.#context.self.name);
     this.#membership.accuse(nowMs, probe.slot, MESSAGE.suspect, probe.incarnation, isWitnessed);
   }
 

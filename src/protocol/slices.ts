@@ -37,6 +37,8 @@ export const URGENCY = {
   /** The same of members that are new to us: no failure. */
   joinPassedOn: 3,
   joinOwn: 4,
+  /** A suspicion of others': for the accused, not for all. */
+  suspicion: 5,
 } as const;
 
 /** Messages that wait to be told to the same members. */
@@ -129,11 +131,11 @@ export class Slices {
     const { config, roster, self, timers } = this.#context;
     if (!config.urgentNews || (self.ext & EXT.fast) === 0) return 0;
     const isOwn = urgency === URGENCY.own || urgency === URGENCY.joinOwn;
-    const isLeader = this.#isLeader();
+    const isLeader = this.isLeader();
     let isTold = true;
     if (isOwn) isTold = this.#forLeaders.add(bytes, start, end);
-    else if (isLeader) isTold = this.#forSlice.add(bytes, start, end);
-    if ((isOwn || isLeader) && !this.#isWaiting) {
+    else if (isLeader && urgency !== URGENCY.suspicion) isTold = this.#forSlice.add(bytes, start, end);
+    if ((this.#forLeaders.parts.length > 0 || this.#forSlice.parts.length > 0) && !this.#isWaiting) {
       this.#isWaiting = true;
       if (!this.#isPaused) timers.schedule(nowMs, TIMER.urgentNews, 0);
     }
@@ -151,7 +153,7 @@ export class Slices {
   /** We heard that somebody joined. True when so many do that it is left to the leaders and to exchanges of states to tell of it. */
   isLeftToLeaders(nowMs: number): boolean {
     const { roster, self } = this.#context;
-    if ((self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.#isLeader()) return false;
+    if ((self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.isLeader()) return false;
     this.#joins.note(nowMs);
     return this.#strangers * FEW_SHARE <= roster.count;
   }
@@ -186,7 +188,7 @@ export class Slices {
 
   /** Looks up who leads when that is not known, so that nobody has to when there is news. */
   prepare(): void {
-    if (this.#context.config.urgentNews && this.#isLeader() && this.#followers === undefined) this.#slice();
+    if (this.#context.config.urgentNews && this.isLeader() && this.#followers === undefined) this.#slice();
   }
 
   /** Something about this member changed: does it lead our slice now, or no longer? */
@@ -213,7 +215,8 @@ export class Slices {
     this.#all = undefined;
   }
 
-  #isLeader(): boolean {
+  /** True for members that pass urgent news on; where there are few members nobody does. */
+  isLeader(): boolean {
     const { roster } = this.#context;
     const bits = sliceBits(roster.count);
     if (this.#leader < 0 || bits !== this.#bits || roster.count > this.#searchedCount * 1.1) this.#search(bits);
