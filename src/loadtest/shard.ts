@@ -198,7 +198,7 @@ export class Shard {
       others.map(({ kernels }) => kernels),
     );
     for (const node of this.#nodes) {
-      node.engine.tableWritten();
+      node.engine.tableWritten(this.#now());
       this.#drain(node);
     }
     this.#turn();

@@ -204,9 +204,11 @@ export class GossipEngine {
   }
 
   /** The driver wrote the member table itself (acquaintLike()): what was derived from it is derived again. */
-  tableWritten(): void {
+  tableWritten(nowMs: number): void {
+    this.#advance(nowMs);
     this.#ring.forget();
     this.#slices.forget();
+    this.#pushPull.settle(nowMs);
   }
 
   /** One datagram as received. The bytes are copied. False when there is nothing to poll for it. */

@@ -30,6 +30,7 @@ export class PushPull {
   readonly #streams: Streams;
   readonly #sync: DeltaSync;
   readonly #merger: Merger;
+  #tickToken = 0;
   /** Early exchanges since the last join, and the timer of the next. */
   #earlyStep = 0;
   #earlyToken = 0;
@@ -49,12 +50,20 @@ export class PushPull {
     if (config.pushPullIntervalMs === 0) return;
     // A random delay first, so that a cluster started at once does not exchange at once; then the whole interval.
     const delayMs = Math.floor(prng.unit() * config.pushPullIntervalMs);
-    timers.schedule(nowMs + delayMs + this.#intervalMs(), TIMER.pushPullTick, 0);
+    this.#tickToken = timers.schedule(nowMs + delayMs + this.#intervalMs(), TIMER.pushPullTick, 0);
+  }
+
+  /** We have known all members for long, and not since we started alone: exchanges come as far apart as their number demands. */
+  settle(nowMs: number): void {
+    const { prng, timers } = this.#context;
+    if (this.#tickToken === 0) return;
+    timers.cancel(this.#tickToken);
+    this.#tickToken = timers.schedule(nowMs + Math.ceil(prng.unit() * this.#intervalMs()), TIMER.pushPullTick, 0);
   }
 
   /** Exchanges state with one random member. */
   tick(nowMs: number): void {
-    this.#context.timers.schedule(nowMs + this.#intervalMs(), TIMER.pushPullTick, 0);
+    this.#tickToken = this.#context.timers.schedule(nowMs + this.#intervalMs(), TIMER.pushPullTick, 0);
     this.#exchangeWithAnyone(nowMs, () => {});
   }
 

@@ -191,8 +191,8 @@ export class Roster {
   /** Adds the versions of all members to a check (protocol §16). */
   addVersions(check: VersionCheck): void {
     const { profiles } = this.#kernels;
-    for (let i = 0; i < this.count; i++) {
-      const slot = this.slotAt(i);
+    for (let slot = 0; slot < this.slotsEnd; slot++) {
+      if (!this.isUsed(slot)) continue;
       const at = stringOffset(profiles, this.#row(slot, ROW.profileId));
       check.add(this.status(slot), profiles.u8, at + PROFILE.vsn, at === 0 ? 0 : VSN_BYTES);
     }
