@@ -110,7 +110,7 @@ export class Dissemination {
 
   /** True when we are one of those who are told of a suspicion before all others, to tell the accused. */
   get isHerald(): boolean {
-    return this.#slices?.isLeader() === true;
+    return this.#context.config.urgentNews && this.#slices?.isLeader() === true;
   }
 
   /** Tells a member itself that `from` suspects it, so that its refutation is on its way before anybody else hears of it. */

@@ -145,7 +145,9 @@ export class RingProber {
     const { roster, self } = this.#context;
     let beat = this.#beatOut;
     if (beat?.slot !== slot || beat.nameId !== roster.nameId(slot) || beat.ext !== self.ext) {
-      const bytes = this.#outbox.bytes.slice(this.#outbox.top, this.#encodePing(slot, BEAT));
+      // First, since it may replace the buffer.
+      const end = this.#encodePing(slot, BEAT);
+      const bytes = this.#outbox.bytes.slice(this.#outbox.top, end);
       beat = { bytes, slot, nameId: roster.nameId(slot), ext: self.ext, to: roster.address(slot) };
       this.#beatOut = beat;
     }
@@ -190,15 +192,14 @@ export class RingProber {
 
   /** The member in this slot sent a beat, with this extension word, as this packet and nothing else in it. */
   remember(slot: number, ext: number, packet: Uint8Array): void {
-    const { nameId } = this.#successor;
-    if (slot < 0 || slot !== this.#successor.slot) return;
-    this.#beatIn = { bytes: packet.slice(), slot, nameId, ext };
+    const { slot: successor, nameId } = this.#successor;
+    if (slot === successor) this.#beatIn = { bytes: packet.slice(), slot, nameId, ext };
   }
 
   /** True when a packet is the successor's last beat again: what it says is known without decoding it, and changes nothing but the time at which it was heard. */
   isRepeated(packet: Uint8Array): boolean {
     const beat = this.#beatIn;
-    if (beat === undefined || packet.length !== beat.bytes.length || !bytesEqual(packet, beat.bytes)) return false;
+    if (beat === undefined || !bytesEqual(packet, beat.bytes)) return false;
     const { roster } = this.#context;
     return (
       beat.slot === this.#successor.slot &&

@@ -108,6 +108,21 @@ describe('beats', () => {
     }
   });
 
+  it('are whole when they are the message for which the outbox has to grow', () => {
+    const { group } = settled({ gossipIntervalMs: 0, pushPullIntervalMs: 0, probeIntervalMs: 3_600_000 });
+    const { ringIntervalMs } = group.node('n1').engine.config;
+    // As in a turn that was long in coming: several messages and a beat that says something new, and nothing polled in between.
+    group.act(group.node('n1'), (engine, now) => {
+      engine.setStalled(now, true);
+      for (let i = 0; i < 6; i++) engine.send(now, 'n0', new Uint8Array(1300), false);
+      engine.handleTimeout(now + ringIntervalMs);
+    });
+    group.nowMs += ringIntervalMs;
+    group.run(10);
+    const others = [...group.nodes.values()].filter(({ name }) => name !== 'n1');
+    expect(others.some(({ engine }) => engine.member('n1')?.stalled === true)).toBe(true);
+  });
+
   it('that stop are missed', () => {
     const { group } = settled();
     group.crash('n1');
