@@ -237,7 +237,7 @@ export class Membership {
         stats.suspicionsStarted++;
         this.#startSuspicion(nowMs, slot, textOf(from));
         if (!this.#isWitnessed) this.#news.accusation(MESSAGE.suspect, slot, incarnation, from, 0);
-        if (codec !== undefined && this.#isFast(slot) && roster.hasAddress(slot) && this.#news.isHerald)
+        if (this.#news.urgency === URGENCY.suspicion && roster.hasAddress(slot) && this.#news.isHerald)
           this.#news.tellSuspect(slot, incarnation, from);
         this.#emitMember('suspect', slot);
         break;

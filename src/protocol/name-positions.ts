@@ -1,5 +1,6 @@
+import { internerEntry } from '../kernels/arenas/interner.ts';
 import type { Interner } from '../kernels/contract.ts';
-import { INTERNER, INTERNER_ENTRY } from '../kernels/layout.ts';
+import { INTERNER_ENTRY } from '../kernels/layout.ts';
 import { ringPosition } from './ring.ts';
 
 /** Words per name: the interner's hash of the name that the position is of, and the position. */
@@ -21,9 +22,8 @@ export class NamePositions {
   of(id: number): number {
     const { u32, capacity } = this.#names;
     if (id * WORDS >= this.#known.length) this.#grow(Math.max(id, capacity));
-    const entries = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;
     // Ids are used again once a name is gone; the hash tells.
-    const hash = u32[(entries + (id - 1) * INTERNER_ENTRY.stride + INTERNER_ENTRY.hash) >>> 2] as number;
+    const hash = u32[internerEntry(u32, id) + (INTERNER_ENTRY.hash >>> 2)] as number;
     const at = id * WORDS;
     if (this.#known[at] !== hash || hash === 0) {
       this.#known[at] = hash;

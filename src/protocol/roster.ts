@@ -1,5 +1,6 @@
+import { internerEntry } from '../kernels/arenas/interner.ts';
 import { type EngineKernels, EXT, type Interner, PROFILE, STATUS, type Status } from '../kernels/contract.ts';
-import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../kernels/layout.ts';
+import { HEADER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../kernels/layout.ts';
 import { type Address, sameEndpoint, sameHost } from '../util/address.ts';
 import { textOf } from '../util/bytes.ts';
 import { type NamePositions, positionsOf } from './name-positions.ts';
@@ -218,10 +219,10 @@ export class Roster {
 function stringOffset(interner: Interner, id: number): number {
   const { u32 } = interner;
   if (id < 1 || id > interner.capacity) return 0;
-  const entries = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;
-  const entry = (entries + (id - 1) * INTERNER_ENTRY.stride) >>> 2;
+  const entry = internerEntry(u32, id);
   if (u32[entry + (INTERNER_ENTRY.refs >>> 2)] === 0) return 0;
-  const heap = entries + interner.capacity * INTERNER_ENTRY.stride;
+  // The heap begins behind the last entry.
+  const heap = internerEntry(u32, interner.capacity + 1) << 2;
   return heap + (u32[entry + (INTERNER_ENTRY.offset >>> 2)] as number);
 }
 

@@ -60,6 +60,7 @@ class Batch {
   }
 }
 
+/** Who leads a slice, slot -1 = nobody. */
 interface Leader {
   slot: number;
   nameId: number;
@@ -101,10 +102,8 @@ export class Slices {
   #isWaiting = false;
   #isPaused = false;
   #pauseMs = PAUSE_MS;
-  /** The leader of our slice: slot, name and rank. -1 = to be searched for. */
-  #leader = -1;
-  #leaderName = 0;
-  #leaderRank = 0;
+  /** The leader of our slice; slot -1: to be searched for. */
+  readonly #leader: Leader = nobody();
   /** Bits that tell the slices apart when the leader was searched for. */
   #bits = -1;
   /** Where we lead: slots of our slice, of whatever status, once somebody asked. */
@@ -195,23 +194,23 @@ export class Slices {
   changed(slot: number): void {
     const { roster } = this.#context;
     if (this.#all !== undefined && roster.isUsed(slot)) this.#consider(this.#all, Math.log2(this.#all.length), slot);
-    if (this.#leader < 0) return;
+    if (this.#leader.slot < 0) return;
     // A slot that is used again is another member's.
     if (this.#followers !== undefined && !roster.isUsed(slot)) this.#followers = undefined;
-    if (slot === this.#leader) {
-      if (!isEligible(roster, slot) || roster.nameId(slot) !== this.#leaderName) this.#leader = -1;
+    if (slot === this.#leader.slot) {
+      if (!isEligible(roster, slot) || roster.nameId(slot) !== this.#leader.nameId) this.#leader.slot = -1;
       return;
     }
     if (!isEligible(roster, slot)) return;
     const rank = sliceRank(roster.ringPosition(slot));
     if (sliceOf(rank, this.#bits) !== sliceOf(this.#ownRank, this.#bits)) return;
     if (this.#followers?.includes(slot) === false) this.#followers.push(slot);
-    if (rank < this.#leaderRank) this.#lead(slot, rank);
+    if (rank < this.#leader.rank) this.#lead(this.#leader, slot, rank);
   }
 
   /** The leader of our slice is to be searched for. */
   forget(): void {
-    this.#leader = -1;
+    this.#leader.slot = -1;
     this.#all = undefined;
   }
 
@@ -219,8 +218,8 @@ export class Slices {
   isLeader(): boolean {
     const { roster } = this.#context;
     const bits = sliceBits(roster.count);
-    if (this.#leader < 0 || bits !== this.#bits || roster.count > this.#searchedCount * 1.1) this.#search(bits);
-    return this.#leader === roster.selfSlot && roster.count > DIRECT_MEMBERS;
+    if (this.#leader.slot < 0 || bits !== this.#bits || roster.count > this.#searchedCount * 1.1) this.#search(bits);
+    return this.#leader.slot === roster.selfSlot && roster.count > DIRECT_MEMBERS;
   }
 
   /** Looks at all members: needed when the leader of our slice is gone, or the number of slices changes. */
@@ -231,19 +230,20 @@ export class Slices {
     this.#searchedCount = roster.count;
     this.#strangers = 0;
     const own = sliceOf(this.#ownRank, bits);
-    this.#lead(roster.selfSlot, this.#ownRank);
+    this.#lead(this.#leader, roster.selfSlot, this.#ownRank);
     for (let slot = 0; slot < roster.slotsEnd; slot++) {
       if (roster.isUsed(slot) && (roster.ext(slot) & EXT.fast) === 0) this.#strangers++;
       if (!roster.isUsed(slot) || roster.status(slot) > STATUS.suspect) continue;
       const rank = sliceRank(roster.ringPosition(slot));
-      if (rank < this.#leaderRank && sliceOf(rank, bits) === own && isEligible(roster, slot)) this.#lead(slot, rank);
+      if (rank < this.#leader.rank && sliceOf(rank, bits) === own && isEligible(roster, slot))
+        this.#lead(this.#leader, slot, rank);
     }
   }
 
-  #lead(slot: number, rank: number): void {
-    this.#leader = slot;
-    this.#leaderName = this.#context.roster.nameId(slot);
-    this.#leaderRank = rank;
+  #lead(leader: Leader, slot: number, rank: number): void {
+    leader.slot = slot;
+    leader.nameId = this.#context.roster.nameId(slot);
+    leader.rank = rank;
   }
 
   /** Slots of those that pass our news on; where we lead, our slice instead of ourselves; all where there are few. */
@@ -281,7 +281,7 @@ export class Slices {
   /** Looks at all members for the leaders of all slices. */
   #searchAll(bits: number): Leader[] {
     const { roster } = this.#context;
-    const all = Array.from({ length: 1 << bits }, () => ({ slot: -1, nameId: 0, rank: 0 }));
+    const all = Array.from({ length: 1 << bits }, nobody);
     for (let slot = 0; slot < roster.slotsEnd; slot++) if (roster.isUsed(slot)) this.#consider(all, bits, slot);
     return all;
   }
@@ -294,9 +294,7 @@ export class Slices {
     const leader = all[sliceOf(rank, bits)] as Leader;
     if (leader.slot >= 0 && leader.rank <= rank) return;
     if (!roster.isSelf(slot) && !isEligible(roster, slot)) return;
-    leader.slot = slot;
-    leader.nameId = roster.nameId(slot);
-    leader.rank = rank;
+    this.#lead(leader, slot, rank);
   }
 
   /** Slots of the others in our slice. */
@@ -334,6 +332,10 @@ export class Slices {
       stats.urgentPackets += slots.length;
     }
   }
+}
+
+function nobody(): Leader {
+  return { slot: -1, nameId: 0, rank: 0 };
 }
 
 /** Members that may lead, and that are told. */

@@ -401,9 +401,7 @@ export class Simulation {
 
   #handle(arrival: Arrival): void {
     const { node, from, bytes, isDropped } = arrival;
-    if (!isDropped) {
-      if (node.engine.handlePacket(node.localMs(this.nowMs), from, bytes)) this.#drain(node);
-    }
+    if (!isDropped && node.engine.handlePacket(node.localMs(this.nowMs), from, bytes)) this.#drain(node);
     this.#pool.give(bytes);
     this.#arrivals.push(arrival);
   }

@@ -4,41 +4,41 @@ import { formatIp, parseIp, socketHost } from '../util/address.ts';
 /** Addresses remembered per cache. A cache that is full starts over, so memory stays bounded whoever sends to us. */
 const CACHE_ENTRIES_MAX = 16384;
 
+/** Addresses by host and port. */
+class Endpoints<Host> {
+  readonly #byPort = new Map<number, Map<Host, Address>>();
+  #size = 0;
+
+  get(host: Host, port: number): Address | undefined {
+    return this.#byPort.get(port)?.get(host);
+  }
+
+  /** Remembers an address that get() does not know. */
+  set(host: Host, port: number, address: Address): Address {
+    if (this.#size >= CACHE_ENTRIES_MAX) {
+      this.#byPort.clear();
+      this.#size = 0;
+    }
+    const hosts = this.#byPort.get(port) ?? new Map<Host, Address>();
+    this.#byPort.set(port, hosts.set(host, address));
+    this.#size++;
+    return address;
+  }
+}
+
 /**
  * Turns what the system says about a peer into one Address object per peer, so that a packet costs no allocation. Mapped IPv4
  * addresses become plain ones. All sockets of a thread share one (peerAddresses), or a process with a thousand nodes would keep a
  * million addresses.
  */
 export class AddressCache {
-  readonly #byPort = new Map<number, Map<number, Address>>();
-  #v4Entries = 0;
-  readonly #byText = new Map<string, Map<number, Address>>();
-  #textEntries = 0;
+  readonly #byV4 = new Endpoints<number>();
+  readonly #byText = new Endpoints<string>();
 
   /** The IPv4 address in bytes[at..at+3]. */
   fromV4(bytes: Uint8Array, at: number, port: number): Address {
-    // Small integers as keys: a Map of others allocates one per look.
-    const word =
-      ((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number);
-    let ips = this.#byPort.get(port);
-    let address = ips?.get(word);
-    if (address === undefined) {
-      if (++this.#v4Entries > CACHE_ENTRIES_MAX) {
-        this.#byPort.clear();
-        ips = undefined;
-        this.#v4Entries = 1;
-      }
-      if (ips === undefined) {
-        ips = new Map();
-        this.#byPort.set(port, ips);
-      }
-      address = { ip: bytes.slice(at, at + 4), port };
-      ips.set(word, address);
-    }
-    return address;
+    const word = v4Word(bytes, at);
+    return this.#byV4.get(word, port) ?? this.#byV4.set(word, port, { ip: bytes.slice(at, at + 4), port });
   }
 
   /** The IPv6 address in bytes[at..at+15]. */
@@ -49,25 +49,10 @@ export class AddressCache {
 
   /** From text as node:dgram and node:net report it; undefined when it is not an IP. */
   fromText(text: string, port: number): Address | undefined {
-    let ports = this.#byText.get(text);
-    if (ports === undefined) {
-      ports = new Map();
-      this.#byText.set(text, ports);
-    }
-    let address = ports.get(port);
-    if (address === undefined) {
-      const ip = parseIp(text);
-      if (ip === undefined) return undefined;
-      if (++this.#textEntries > CACHE_ENTRIES_MAX) {
-        this.#byText.clear();
-        ports.clear();
-        this.#byText.set(text, ports);
-        this.#textEntries = 1;
-      }
-      address = { ip: plainIp(ip), port };
-      ports.set(port, address);
-    }
-    return address;
+    const known = this.#byText.get(text, port);
+    if (known !== undefined) return known;
+    const ip = parseIp(text);
+    return ip && this.#byText.set(text, port, { ip: plainIp(ip), port });
   }
 }
 
@@ -85,8 +70,7 @@ export class HostCache {
 
   host(ip: Uint8Array): string {
     if (ip.length !== 4) return socketHost(ip);
-    const key =
-      (ip[0] as number) * 0x1000000 + (((ip[1] as number) << 16) | ((ip[2] as number) << 8) | (ip[3] as number));
+    const key = v4Word(ip, 0);
     let text = this.#byV4.get(key);
     if (text === undefined) {
       if (this.#byV4.size >= CACHE_ENTRIES_MAX) this.#byV4.clear();
@@ -99,6 +83,16 @@ export class HostCache {
 
 /** The caches of this thread: for IPv4 sockets and for IPv6 ones. */
 export const peerHosts = { v4: new HostCache(false), v6: new HostCache(true) } as const;
+
+/** An IPv4 address as a signed word: a Map with keys that are no small integers allocates one per look. */
+function v4Word(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
+}
 
 /** The 4-byte form of a mapped IPv4 address; other addresses as they are. */
 export function plainIp(ip: Uint8Array): Uint8Array {

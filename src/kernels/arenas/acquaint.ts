@@ -1,5 +1,6 @@
 import { type EngineKernels, type Interner, STATUS } from '../contract.ts';
-import { HEADER, INTERNER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../layout.ts';
+import { HEADER, INTERNER_ENTRY, ROW, ROW_FLAG, TABLE } from '../layout.ts';
+import { internerEntry } from './interner.ts';
 import { grownMemberTableArena } from './member-table.ts';
 
 /**
@@ -112,7 +113,6 @@ function install({ table, names, rows, order, slotOf }: Installation, slot: numb
 
 /** Each table that refers to a string counts. */
 function addReferences({ u32 }: Interner, id: number, more: number): void {
-  const entries = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;
-  const at = (entries + (id - 1) * INTERNER_ENTRY.stride + INTERNER_ENTRY.refs) >>> 2;
+  const at = internerEntry(u32, id) + (INTERNER_ENTRY.refs >>> 2);
   u32[at] = (u32[at] as number) + more;
 }

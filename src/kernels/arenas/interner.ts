@@ -34,6 +34,12 @@ export interface InternerSections {
 const CAPACITY_MAX = 1 << 24;
 const HEAP_BYTES_MAX = 0x7ffffff0;
 
+/** Index in the arena's words of the entry of an id. */
+export function internerEntry(u32: Uint32Array, id: number): number {
+  const entriesOffset = INTERNER.bucketsOffset + (u32[INTERNER.bucketCount >>> 2] as number) * 4;
+  return (entriesOffset + (id - 1) * INTERNER_ENTRY.stride) >>> 2;
+}
+
 /** Reads the sections out of the header; throws ERR_ARENA_INVALID when they do not fit the arena. */
 export function internerSections(arena: Arena): InternerSections {
   checkArenaHeader(arena, KERNEL_ID.interner, 'interner');
