@@ -124,12 +124,7 @@ export class GossipEngine {
       () => this.#news.collectFinished(),
     );
     this.#slices = new Slices(context, this.#outbox);
-    this.#news.attach(
-      this.#outbox,
-      this.#slices,
-      (nowMs, delayMs) => this.#pushPull.exchangeIn(nowMs, delayMs),
-      (nowMs, delayMs) => this.#pushPull.crowded(nowMs, delayMs),
-    );
+    this.#news.attach(this.#outbox, this.#slices, (nowMs, delayMs) => this.#pushPull.exchangesFrom(nowMs, delayMs));
     this.#membership = new Membership(context, this.#news);
     this.#streams = new Streams(context, this.#streamSeal);
     const gate = new Gate(context);

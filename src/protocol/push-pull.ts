@@ -18,7 +18,7 @@ import { TIMER } from './timers.ts';
 const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
-/** After a crowd of joins, besides the first: about 2, 6 and 14 periods later. */
+/** After a crowd of joins or failures, besides the first: about 2, 6 and 14 periods later. */
 const CROWD_EXCHANGES = 3;
 
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
@@ -89,18 +89,18 @@ export class PushPull {
     const { config, prng } = this.#context;
     const periodMs = config.probeIntervalMs > 0 ? config.probeIntervalMs : EARLY_PERIOD_MS;
     const delayMs = Math.floor(periodMs * 2 ** this.#earlyStep * (0.5 + prng.unit()));
-    this.exchangeIn(nowMs, delayMs);
+    this.#exchangeIn(nowMs, delayMs);
   }
 
-  /** A crowd of joins: exchanges soon, and some more at growing distances, since who joins last may be missed last. */
-  crowded(nowMs: number, delayMs: number): void {
+  /** A crowd of joins or failures: an exchange after a delay, and some more at growing distances, since who is last may be missed last. */
+  exchangesFrom(nowMs: number, delayMs: number): void {
     this.#earlyStep = 0;
     this.#insists = CROWD_EXCHANGES;
-    this.exchangeIn(nowMs, delayMs);
+    this.#exchangeIn(nowMs, delayMs);
   }
 
   /** One exchange ahead of the regular ones, instead of one that was ahead of them already; none where the regular one comes sooner, or there are none. */
-  exchangeIn(nowMs: number, delayMs: number): void {
+  #exchangeIn(nowMs: number, delayMs: number): void {
     const { config, timers } = this.#context;
     timers.cancel(this.#earlyToken);
     this.#earlyToken = 0;

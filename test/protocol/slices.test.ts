@@ -96,6 +96,46 @@ describe('a suspicion with two witnesses', () => {
   });
 });
 
+describe('a suspicion without witnesses', () => {
+  it('is told to the leaders, who tell the accused and not their slices', () => {
+    const sim = cluster(200);
+    const leaders = leadersOf(sim);
+    const ill = sim.up.find(({ name }) => !leaders.includes(name))?.name as string;
+    const around = sim.up.map(({ name }) => name).sort((a, b) => ringPosition(bytesOf(a)) - ringPosition(bytesOf(b)));
+    const at = around.indexOf(ill);
+    const neighbours = [-2, -1, 1, 2].map((step) => around[(at + step + around.length) % around.length]);
+    // It no longer hears its neighbours, and of those whom it asks to probe for it hardly one.
+    sim.rule(({ from, to }, random) =>
+      to === ill && (neighbours.includes(from) || random.unit() < 0.9) ? 'drop' : undefined,
+    );
+    const suspected = (): string | undefined =>
+      sim
+        .node(ill)
+        .engine.members()
+        .find(({ status }) => status === 1)?.name;
+    sim.until(() => suspected() !== undefined, 3000);
+    const accused = suspected() as string;
+    const heard = new Set<string>();
+    const look = (): void => {
+      for (const { name, engine } of sim.up) if (engine.member(accused)?.status === 1) heard.add(name);
+    };
+    sim.until(() => {
+      look();
+      return sim.node(accused).engine.stats.refutations > 0;
+    }, 100);
+    sim.run(1);
+    look();
+    heard.delete(ill);
+    const others = [...heard].filter((name) => !leaders.includes(name));
+    expect(heard.size - others.length).toBeGreaterThan(leaders.length / 2);
+    // The first that gossip reached; slices would be all of the 199.
+    expect(others.length).toBeLessThan(5);
+    sim.run(3000);
+    // What the ill one believes is another matter.
+    expect(knowing(sim, accused) - (sim.node(ill).engine.member(accused)?.status === 2 ? 1 : 0)).toBe(0);
+  });
+});
+
 describe('beats', () => {
   it('go to one neighbour four times a second, and spare the probes', () => {
     const sim = cluster(50);
