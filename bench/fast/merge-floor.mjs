@@ -1,0 +1,60 @@
+// The least that joining can cost: one message with the states of all members, merged by a member that has just joined and knows nobody.
+import { chooseBackend } from '../../dist/kernels/backend.js';
+import { PROFILES } from '../../dist/protocol/config.js';
+import { GossipEngine } from '../../dist/protocol/engine.js';
+import { addressOf, nameOf } from '../../dist/loadtest/addresses.js';
+import { bytesOf } from '../../dist/util/bytes.js';
+import { encodeNodeState, encodePushPullHeader } from '../../dist/wire/messages.js';
+
+const PORTS = [7946];
+const STATE_BYTES = 160;
+/** Engines that are measured, after as many that are not. */
+const ROUNDS = 20;
+
+/** As in a shard of the load test: engines of a thread share what is the same for all. */
+let shared = {};
+
+function engineOf(index, members) {
+  const kernels = chooseBackend(undefined).createEngineKernels({ rngSeed: index, compact: true, maxMembers: members, ...shared });
+  const { codec, stateCodec, sync, names, profiles } = kernels;
+  shared = { codec, stateCodec, sync, names, profiles };
+  const config = PROFILES.fast({ compression: false, nonces: () => {}, name: nameOf(index), address: addressOf(index, PORTS), rngSeed: index });
+  const engine = new GossipEngine(config, kernels);
+  engine.start(0);
+  return engine;
+}
+
+function stateOf(members, { self }) {
+  const message = new Uint8Array(64 + members * STATE_BYTES);
+  let at = encodePushPullHeader(message, 0, { join: true, nodes: members, userStateLength: 0 });
+  for (let index = 0; index < members; index++) {
+    const { ip, port } = addressOf(index, PORTS);
+    at = encodeNodeState(message, at, { addr: ip, ext: self.ext, incarnation: 1, meta: null, name: bytesOf(nameOf(index)), port, state: 0, vsn: Uint8Array.from(self.vsn) });
+  }
+  return message.subarray(0, at);
+}
+
+/** us of processor for each member that somebody learns of from somebody's state, on average. */
+export function mergeFloorUs(members) {
+  const message = stateOf(members, engineOf(0, members));
+  let spentMs = 0;
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const engine = engineOf(round + 1, members);
+    const began = performance.now();
+    engine.join(0, [addressOf(0, PORTS)]);
+    const request = engine.pollStream();
+    engine.handleStreamReply(1, request.id, message);
+    // A large state is merged over several turns.
+    for (let now = 2; engine.memberCount < members; now++) {
+      if (now > 10_000) throw new Error(`only ${engine.memberCount} of ${members} members were merged`);
+      engine.handleTimeout(now);
+    }
+    while (engine.pollEvent()) {
+      // That it has heard of all is no news.
+    }
+    if (round >= ROUNDS) spentMs += performance.now() - began;
+  }
+  return (1000 * spentMs) / (ROUNDS * members);
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) console.log(`${mergeFloorUs(Number(process.argv[2] ?? 2000)).toFixed(2)} us per member`);
