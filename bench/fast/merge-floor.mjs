@@ -9,7 +9,7 @@ import { encodeNodeState, encodePushPullHeader } from '../../dist/wire/messages.
 const PORTS = [7946];
 const STATE_BYTES = 160;
 /** Engines that are measured, after as many that are not. */
-const ROUNDS = 20;
+const ROUNDS = 100;
 
 /** As in a shard of the load test: engines of a thread share what is the same for all. */
 let shared = {};
