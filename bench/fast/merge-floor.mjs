@@ -3,11 +3,9 @@ import { chooseBackend } from '../../dist/kernels/backend.js';
 import { PROFILES } from '../../dist/protocol/config.js';
 import { GossipEngine } from '../../dist/protocol/engine.js';
 import { addressOf, nameOf } from '../../dist/loadtest/addresses.js';
-import { bytesOf } from '../../dist/util/bytes.js';
-import { encodeNodeState, encodePushPullHeader } from '../../dist/wire/messages.js';
+import { introduction } from '../../dist/loadtest/introduction.js';
 
 const PORTS = [7946];
-const STATE_BYTES = 160;
 /** Engines that are measured, after as many that are not. */
 const ROUNDS = 100;
 
@@ -24,19 +22,10 @@ function engineOf(index, members) {
   return engine;
 }
 
-function stateOf(members, { self }) {
-  const message = new Uint8Array(64 + members * STATE_BYTES);
-  let at = encodePushPullHeader(message, 0, { join: true, nodes: members, userStateLength: 0 });
-  for (let index = 0; index < members; index++) {
-    const { ip, port } = addressOf(index, PORTS);
-    at = encodeNodeState(message, at, { addr: ip, ext: self.ext, incarnation: 1, meta: null, name: bytesOf(nameOf(index)), port, state: 0, vsn: Uint8Array.from(self.vsn) });
-  }
-  return message.subarray(0, at);
-}
-
 /** us of processor for each member that somebody learns of from somebody's state, on average. */
 export function mergeFloorUs(members) {
-  const message = stateOf(members, engineOf(0, members));
+  const { self } = engineOf(0, members);
+  const message = introduction(members, PORTS, { vsn: Uint8Array.from(self.vsn), ext: self.ext });
   let spentMs = 0;
   for (let round = 0; round < 2 * ROUNDS; round++) {
     const engine = engineOf(round + 1, members);
@@ -56,5 +45,3 @@ export function mergeFloorUs(members) {
   }
   return (1000 * spentMs) / (ROUNDS * members);
 }
-
-if (process.argv[1] === new URL(import.meta.url).pathname) console.log(`${mergeFloorUs(Number(process.argv[2] ?? 2000)).toFixed(2)} us per member`);

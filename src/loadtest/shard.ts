@@ -11,11 +11,10 @@ import type { PacketHandlers, PacketSocket } from '../transport/packet-socket.ts
 import { BatchedSocket } from '../transport/udp-batched.ts';
 import { DgramSocket } from '../transport/udp-dgram.ts';
 import type { Address } from '../util/address.ts';
-import { bytesOf } from '../util/bytes.ts';
 import { HearsayError } from '../util/errors.ts';
 import { Prng } from '../util/prng.ts';
-import { encodeNodeState, encodePushPullHeader } from '../wire/messages.ts';
 import { addressOf, indexOf, ipOf, nameOf } from './addresses.ts';
+import { introduction } from './introduction.ts';
 import type { LoadNode } from './load-node.ts';
 import { ShardStreams } from './streams.ts';
 import { Tally } from './tally.ts';
@@ -23,8 +22,6 @@ import type { Fault, Sample, ShardInput } from './types.ts';
 import { viewSizes } from './view.ts';
 import { Wheel } from './wheel.ts';
 
-/** Bytes of one node state in the introduction. */
-const STATE_BYTES = 160;
 /** Packets that wait for a paused node; the buffer of a socket holds about as many. */
 const PAUSED_PACKETS_MAX = 256;
 
@@ -168,23 +165,8 @@ export class Shard {
     const [first, ...others] = this.#nodes;
     if (!first) return;
     const { nodes } = this.#input;
-    const message = new Uint8Array(64 + nodes * STATE_BYTES);
-    const { vsn, ext } = stateOf(first);
-    let at = encodePushPullHeader(message, 0, { join: true, nodes, userStateLength: 0 });
-    for (let index = 0; index < nodes; index++) {
-      const { ip, port } = addressOf(index, this.#ports);
-      at = encodeNodeState(message, at, {
-        addr: ip,
-        ext,
-        incarnation: 1,
-        meta: null,
-        name: bytesOf(nameOf(index)),
-        port,
-        state: 0,
-        vsn,
-      });
-    }
-    first.engine.handleStream(this.#now(), first.engine.config.address, message.subarray(0, at));
+    const message = introduction(nodes, this.#ports, stateOf(first));
+    first.engine.handleStream(this.#now(), first.engine.config.address, message);
     // A large state is merged over several turns.
     const limitMs = this.#now() + MERGE_MS_MAX;
     while (first.engine.memberCount < nodes && this.#now() < limitMs) first.engine.handleTimeout(this.#now());
