@@ -209,7 +209,11 @@ export class Membership {
     const kind = u8[at + CHANGE.kind] as number;
     const isAccusation = kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead;
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
-    if (!(isAccusation || isRevival || kind === CHANGE_KIND.refute) || !this.#isFast(slot)) return URGENCY.none;
+    // A refutation of what we were not told of: others were, and the same verdict is not to spread once more.
+    const flags = u8[at + CHANGE.flags] as number;
+    const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && (flags & CHANGE_FLAG.metaChanged) === 0;
+    const isUrgent = isAccusation || isRevival || isNewer || kind === CHANGE_KIND.refute;
+    if (!isUrgent || !this.#isFast(slot)) return URGENCY.none;
     if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;
     if (codec === undefined || kind === CHANGE_KIND.refute) return URGENCY.own;
     return kind === CHANGE_KIND.suspect ? URGENCY.suspicion : URGENCY.passedOn;

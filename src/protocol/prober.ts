@@ -1,4 +1,4 @@
-import { MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
+import { EXT, MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
 import { type Address, sameEndpoint } from '../util/address.ts';
 import { assert } from '../util/assert.ts';
 import { encodeCompound } from '../wire/compound.ts';
@@ -36,6 +36,9 @@ export type StreamPing = (
 ) => void;
 
 /** One probe of one member (protocol §11.2). */
+/** Who has heard anything for so many probe intervals does not hear well, but hears. */
+const DOUBT_INTERVALS = 5;
+
 class Probe implements Waiting {
   readonly prober: Prober;
   readonly slot: number;
@@ -100,6 +103,9 @@ export class Prober {
   /** Probes in flight by sequence number; at most one per member and at most the score range plus the forced ones. */
   readonly #probes = new Map<number, Probe>();
   readonly #scratch = new Uint8Array(PING_BYTES_MAX);
+  /** When we looked last and packets had come since the look before, and how many had come by then. */
+  #heardMs = Number.NEGATIVE_INFINITY;
+  #packetsThen = 0;
 
   constructor(
     context: Context,
@@ -132,6 +138,7 @@ export class Prober {
   tick(nowMs: number): void {
     const { awareness, config, roster, timers } = this.#context;
     timers.schedule(nowMs + scaledProbeIntervalMs(config.probeIntervalMs, awareness.score), TIMER.probeTick, 0);
+    this.#listen(nowMs);
     if (!roster.hasTargets) {
       // Nobody to probe; the walk goes on all the same, because reaping happens at its end.
       this.#membership.nextProbe(nowMs);
@@ -241,9 +248,35 @@ export class Prober {
       stats.probesMoot++;
       return;
     }
-    stats.probesFailed++;
     awareness.apply(probe.nacksExpected > 0 ? probe.nacksExpected - probe.nacksReceived : 1);
+    if (this.#isOurFault(nowMs, probe)) {
+      stats.probesDoubted++;
+      return;
+    }
+    stats.probesFailed++;
     this.#membership.accuse(nowMs, probe.slot, MESSAGE.suspect, probe.incarnation);
+  }
+
+  /**
+   * Members of the fast profile say nack in time (protocol §24.2). When none does, but packets come in, it is more likely our own that are lost. Who hears nothing at all is cut off, and accuses as in SWIM:
+   * it is to see the others go.
+   */
+  #isOurFault(nowMs: number, { slot, nacksExpected, nacksReceived }: Probe): boolean {
+    this.#listen(nowMs);
+    const { config, roster, self } = this.#context;
+    const areFast = (self.ext & EXT.fast) !== 0 && roster.isFastPeer(slot);
+    return (
+      areFast &&
+      nacksExpected > 0 &&
+      nacksReceived === 0 &&
+      nowMs - this.#heardMs < DOUBT_INTERVALS * config.probeIntervalMs
+    );
+  }
+
+  #listen(nowMs: number): void {
+    const { packetsReceived } = this.#context.stats;
+    if (packetsReceived !== this.#packetsThen) this.#heardMs = nowMs;
+    this.#packetsThen = packetsReceived;
   }
 
   #isProbed(slot: number): boolean {

@@ -28,6 +28,8 @@ export interface EngineStats {
   probesFailed: number;
   /** Probes of members that left or died meanwhile: they count neither for nor against us. */
   probesMoot: number;
+  /** Probes without an answer that were taken for a fault of our own (protocol §24.2). */
+  probesDoubted: number;
   /** Verdicts put off once because a timer came late: this process had slept (protocol §12.3). */
   verdictsDeferred: number;
   nacksReceived: number;
@@ -119,6 +121,7 @@ export function createStats(): EngineStats {
     probesAckedByStream: 0,
     probesFailed: 0,
     probesMoot: 0,
+    probesDoubted: 0,
     verdictsDeferred: 0,
     nacksReceived: 0,
     nacksSent: 0,

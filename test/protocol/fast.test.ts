@@ -249,6 +249,28 @@ describe('the fast profile', () => {
     expect(engine.healthScore).toBeGreaterThan(0);
   });
 
+  it('accuses others when it has heard nothing at all for some seconds: it is to see them go', () => {
+    const sim = cluster(30);
+    sim.partition(['n4']);
+    const { engine } = sim.node('n4');
+    sim.run(4000);
+    expect(engine.stats.probesFailed).toBe(0);
+    sim.run(56_000);
+    expect(engine.stats.probesFailed).toBeGreaterThan(0);
+    expect(engine.members().filter(({ status }) => status === STATUS.dead).length).toBeGreaterThan(0);
+  });
+
+  it('takes it for its own fault when no packet that it waits for arrives, and some others do', () => {
+    const sim = cluster(60);
+    // Streams too, or its fallback pings would get through.
+    sim.rule(({ from, to }, random) => ((from === 'n4' || to === 'n4') && random.unit() < 0.8 ? 'drop' : undefined));
+    sim.run(60_000);
+    const { stats } = sim.node('n4').engine;
+    // Others hold it for dead and say little to it; when that was nothing for some seconds it may accuse one.
+    expect(stats.probesFailed).toBeLessThan(2);
+    expect(stats.probesDoubted).toBeGreaterThan(4);
+  });
+
   it.runIf(hasNativeClass('MemberTable'))('leaves the same trace on both backends', () => {
     const [native, js] = (['native', 'js'] as const).map((backend) => {
       const lines: string[] = [];
