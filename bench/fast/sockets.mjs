@@ -1,8 +1,8 @@
 // The load test on real sockets, beside the simulator and beside memberlist: the tables of docs/loadtest.md and README.md.
 //
-//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,steady,others,joins,least,picture] [--nodes 1000,5000,10000] [--write]     needs dist/ (make build)
+//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,scale,steady,others,joins,least,picture] [--nodes 1000,5000,10000] [--where sockets,simulated] [--write]     needs dist/ (make build)
 //
-// Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and the picture into docs/diagrams/. All parts take about 45 minutes.
+// Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and the picture into docs/diagrams/. All parts take some two hours, most of it `steady` (ten minutes a line) and `scale`.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -13,8 +13,9 @@ import { mergeFloorUs } from './merge-floor.mjs';
 
 const { values } = parseArgs({
   options: {
-    part: { type: 'string', default: 'sizes,rest,scenarios,steady,others,joins,least,picture' },
+    part: { type: 'string', default: 'sizes,rest,scenarios,scale,steady,others,joins,least,picture' },
     nodes: { type: 'string', default: '1000,5000,10000' },
+    where: { type: 'string', default: 'sockets,simulated' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -135,73 +136,50 @@ async function byScenario() {
   ];
 }
 
+/** The hard ones at every size: times where something is killed, and else whom it wronged and whether all agreed in the end. */
+async function byScale() {
+  const rows = [];
+  for (const nodes of sizes) {
+    for (const name of ['kill-50%', 'flip-flop', 'loss-80%-some', 'paused']) {
+      for (const where of values.where.split(',')) {
+        const report = await loadTest(['--nodes', `${nodes}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? []), ...(where === 'simulated' ? ['--simulate'] : [])]);
+        const [, fewest, , most] = report.trace.at(-1);
+        const isKill = name.startsWith('kill');
+        rows.push([
+          `${number(nodes)}, ${name}`,
+          where,
+          ...(isKill && report.every ? [ms(report.every.p50), ms(report.every.p99), ms(report.every.max), `${number(report.verdicts)} of ${number(report.verdictsExpected)}`] : ['', '', '', '']),
+          report.accused,
+          fewest === most ? 'yes' : '**no**',
+          number(report.perNode.packets.mean, 1),
+          where === 'sockets' ? `${number(100 * report.cpu)} %` : '',
+          where === 'sockets' ? `${number(report.lateness.mean)} ms` : '',
+        ]);
+      }
+    }
+  }
+  return table(['nodes, what happens', 'where', 'p50 ms', 'p99', 'longest', 'verdicts', 'live nodes declared dead', 'agree in the end', 'packets per node and second', 'of one processor', 'timers late'], rows);
+}
+
 async function steady() {
-  const runs = [
-    ['0 %', ['--scenario', 'steady']],
-    ['1 %', ['--scenario', 'loss-1%']],
-  ];
-  // Side by side: together they take half of two processors.
-  const reports = await Promise.all(runs.map(([, args]) => loadTest(['--nodes', `${SCENARIO_NODES}`, '--duration', `${STEADY_SECONDS}`, '--shards', '1', ...args])));
-  return table(
-    [`${number(SCENARIO_NODES)} nodes, ${STEADY_SECONDS / 60} minutes, loss`, 'live nodes declared dead', 'suspicions', 'packets per node and second', 'bytes per node and second', 'timers late'],
-    reports.map((report, i) => [
-      runs[i][0],
+  const runs = sizes.flatMap((nodes) => [
+    [nodes, '0 %', ['--scenario', 'steady']],
+    [nodes, '1 %', ['--scenario', 'loss-1%']],
+  ]);
+  const rows = [];
+  for (const [nodes, loss, args] of runs) {
+    const report = await loadTest(['--nodes', `${nodes}`, '--duration', `${STEADY_SECONDS}`, ...args]);
+    rows.push([
+      `${number(nodes)}, ${loss}`,
       report.accused,
       report.suspicions,
       number(report.perNode.packets.mean, 1),
       number(report.perNode.bytes.mean),
+      `${number(100 * report.cpu)} %`,
       `${number(report.lateness.mean, 1)} ms`,
-    ]),
-  );
-}
-
-/** memberlist itself, or why not. */
-function memberlist(nodes, kill) {
-  const directory = `${root}bench/drivers/memberlist-pool`;
-  const binary = `${root}out/bench/memberlist-pool`;
-  mkdirSync(`${root}out/bench`, { recursive: true });
-  execFileSync('go', ['build', '-o', binary, '.'], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
-  const { stdout, stderr, status } = spawnSync(binary, ['-nodes', `${nodes}`, '-kill', `${kill}`, '-limit', '120s'], { encoding: 'utf8', timeout: 480_000 });
-  console.log(`memberlist ${nodes}: ${stdout.trim()}${stderr.trim().slice(0, 200)}`);
-  return status === 0 ? JSON.parse(stdout) : undefined;
-}
-
-async function besideOthers() {
-  const { Version: version } = JSON.parse(execFileSync('go', ['list', '-m', '-json', 'github.com/hashicorp/memberlist'], { cwd: `${root}bench/drivers/memberlist-pool`, encoding: 'utf8' }));
-  const rows = [];
-  for (const nodes of OTHERS_NODES) {
-    const kill = Math.max(1, Math.round(nodes / 100));
-    const other = memberlist(nodes, kill);
-    if (other) {
-      rows.push([`${number(nodes)}, memberlist ${version}, LAN`, other.seenByAll ? seconds(other.joinMs) : 'not in 4 min', ...latencies(other), other.accused, number(other.packetsPerNode, 1), number(other.bytesPerNode), `${number(100 * other.cpu)} %`, mib(other.rssBytes)]);
-    } else rows.push([`${number(nodes)}, memberlist ${version}, LAN`, 'did not end', '', '', '', '', '', '', '', '', '']);
-    for (const profile of ['lan', 'fast']) {
-      const report = await loadTest(['--nodes', `${nodes}`, '--start', 'join', '--profile', profile, '--kill', `${kill}`, '--no-rehearsal']);
-      rows.push([
-        `${number(nodes)}, hearsay, ${profile}`,
-        seconds(report.joinMs),
-        ...latencies(report),
-        report.accused,
-        number(report.perNode.packets.mean, 1),
-        number(report.perNode.bytes.mean),
-        `${number(100 * report.cpu)} %`,
-        mib(report.rssBytes),
-      ]);
-    }
+    ]);
   }
-  return table(['nodes, 1 % killed', 'all saw all', 'p50 ms', 'p99', 'p99.9', 'longest', 'live nodes declared dead', 'packets per node and second', 'bytes', 'of one processor', 'memory'], rows);
-}
-
-async function joins() {
-  const rows = [];
-  for (const nodes of JOIN_NODES) {
-    const args = ['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'];
-    const real = await loadTest(args);
-    const simulated = await loadTest([...args, '--simulate']);
-    const rowsEach = nodes * nodes;
-    rows.push([number(nodes), seconds(real.joinMs), seconds(simulated.joinMs), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
-  }
-  return table(['nodes through one seed', 'all saw all', 'simulated', 'us of processor per member that one learned of', 'of one processor'], rows);
+  return table([`nodes and loss, ${STEADY_SECONDS / 60} minutes`, 'live nodes declared dead', 'suspicions', 'packets per node and second', 'bytes per node and second', 'of one processor', 'timers late'], rows);
 }
 
 /** What joining costs at the least, however it is told. */
@@ -227,9 +205,13 @@ const PARTS = {
   sizes: [bySize, ['docs/loadtest.md', 'README.md']],
   rest: [atRest, ['docs/loadtest.md']],
   scenarios: [byScenario, ['docs/loadtest.md']],
+  scale: [byScale, ['docs/loadtest.md']],
   steady: [steady, ['docs/loadtest.md']],
   others: [besideOthers, ['docs/loadtest.md', 'README.md']],
 };
+
+/** Parts that run at the sizes of --nodes. */
+const SIZED = ['sizes', 'rest', 'scale', 'steady'];
 
 const parts = values.part.split(',');
 for (const part of parts) {
@@ -240,7 +222,7 @@ for (const part of parts) {
 const results = [];
 for (const part of parts) {
   const [measure, files] = PARTS[part];
-  const command = `node bench/fast/sockets.mjs --part ${part}${part === 'sizes' || part === 'rest' ? ` --nodes ${values.nodes}` : ''} --write`;
+  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''} --write`;
   const lines = [...(await measure()), '', methodLine(command)];
   console.log(lines.join('\n'));
   results.push({ part, files, lines });
