@@ -182,6 +182,55 @@ async function steady() {
   return table([`nodes and loss, ${STEADY_SECONDS / 60} minutes`, 'live nodes declared dead', 'suspicions', 'packets per node and second', 'bytes per node and second', 'of one processor', 'timers late'], rows);
 }
 
+/** memberlist itself, or why not. */
+function memberlist(nodes, kill) {
+  const directory = `${root}bench/drivers/memberlist-pool`;
+  const binary = `${root}out/bench/memberlist-pool`;
+  mkdirSync(`${root}out/bench`, { recursive: true });
+  execFileSync('go', ['build', '-o', binary, '.'], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
+  const { stdout, stderr, status } = spawnSync(binary, ['-nodes', `${nodes}`, '-kill', `${kill}`, '-limit', '120s'], { encoding: 'utf8', timeout: 480_000 });
+  console.log(`memberlist ${nodes}: ${stdout.trim()}${stderr.trim().slice(0, 200)}`);
+  return status === 0 ? JSON.parse(stdout) : undefined;
+}
+
+async function besideOthers() {
+  const { Version: version } = JSON.parse(execFileSync('go', ['list', '-m', '-json', 'github.com/hashicorp/memberlist'], { cwd: `${root}bench/drivers/memberlist-pool`, encoding: 'utf8' }));
+  const rows = [];
+  for (const nodes of OTHERS_NODES) {
+    const kill = Math.max(1, Math.round(nodes / 100));
+    const other = memberlist(nodes, kill);
+    if (other) {
+      rows.push([`${number(nodes)}, memberlist ${version}, LAN`, other.seenByAll ? seconds(other.joinMs) : 'not in 4 min', ...latencies(other), other.accused, number(other.packetsPerNode, 1), number(other.bytesPerNode), `${number(100 * other.cpu)} %`, mib(other.rssBytes)]);
+    } else rows.push([`${number(nodes)}, memberlist ${version}, LAN`, 'did not end', '', '', '', '', '', '', '', '', '']);
+    for (const profile of ['lan', 'fast']) {
+      const report = await loadTest(['--nodes', `${nodes}`, '--start', 'join', '--profile', profile, '--kill', `${kill}`, '--no-rehearsal']);
+      rows.push([
+        `${number(nodes)}, hearsay, ${profile}`,
+        seconds(report.joinMs),
+        ...latencies(report),
+        report.accused,
+        number(report.perNode.packets.mean, 1),
+        number(report.perNode.bytes.mean),
+        `${number(100 * report.cpu)} %`,
+        mib(report.rssBytes),
+      ]);
+    }
+  }
+  return table(['nodes, 1 % killed', 'all saw all', 'p50 ms', 'p99', 'p99.9', 'longest', 'live nodes declared dead', 'packets per node and second', 'bytes', 'of one processor', 'memory'], rows);
+}
+
+async function joins() {
+  const rows = [];
+  for (const nodes of JOIN_NODES) {
+    const args = ['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'];
+    const real = await loadTest(args);
+    const simulated = await loadTest([...args, '--simulate']);
+    const rowsEach = nodes * nodes;
+    rows.push([number(nodes), seconds(real.joinMs), seconds(simulated.joinMs), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
+  }
+  return table(['nodes through one seed', 'all saw all', 'simulated', 'us of processor per member that one learned of', 'of one processor'], rows);
+}
+
 /** What joining costs at the least, however it is told. */
 function least() {
   const us = mergeFloorUs(JOIN_NODES.at(-1));
