@@ -63,7 +63,7 @@ export class Dissemination {
     this.#seen = new SeenSet(context.config.seenRumorsMax);
   }
 
-  /** `exchangesFrom` has states exchanged with somebody after a delay, and then a few times more. */
+  /** `exchangesFrom` has states exchanged with somebody after one to two such delays, and then a few times more. */
   attach(outbox: Outbox, slices: Slices, exchangesFrom: (nowMs: number, delayMs: number) => void): void {
     this.#exchangesFrom = exchangesFrom;
     this.#outbox = outbox;
@@ -126,9 +126,9 @@ export class Dissemination {
 
   /** The first deaths of many were left to leaders that are perhaps among the dead. */
   #repeatDeaths(nowMs: number): void {
-    const { prng, roster, self } = this.#context;
+    const { roster, self } = this.#context;
     // What half of a cluster gossips while it learns whom it lost reaches nearly all of the rest; exchanges of states find what is left. The first may be with one of the dead.
-    this.#exchangesFrom?.(nowMs, COUNTED_MS / 2 + prng.below(COUNTED_MS / 2));
+    this.#exchangesFrom?.(nowMs, COUNTED_MS / 2);
     for (let slot = 0; slot < roster.slotsEnd; slot++) {
       if (!roster.isUsed(slot) || roster.status(slot) !== STATUS.dead) continue;
       if (nowMs - roster.statusSinceMs(slot) > COUNTED_MS) continue;
@@ -140,7 +140,7 @@ export class Dissemination {
   #exchangeAfterCrowd(nowMs: number): void {
     if (nowMs < this.#crowdedUntilMs) return;
     this.#crowdedUntilMs = nowMs + COUNTED_MS;
-    this.#exchangesFrom?.(nowMs, COUNTED_MS + this.#context.prng.below(COUNTED_MS));
+    this.#exchangesFrom?.(nowMs, COUNTED_MS);
   }
 
   /** A member was made known to us that those who made it known tell of themselves. */

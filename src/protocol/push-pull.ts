@@ -92,11 +92,11 @@ export class PushPull {
     this.#exchangeIn(nowMs, delayMs);
   }
 
-  /** A crowd of joins or failures: an exchange after a delay, and some more at growing distances, since who is last may be missed last. */
+  /** A crowd of joins or failures: an exchange after one to two such delays, so that not all begin at once, and some more at growing distances, since who is last may be missed last. */
   exchangesFrom(nowMs: number, delayMs: number): void {
     this.#earlyStep = 0;
     this.#insists = CROWD_EXCHANGES;
-    this.#exchangeIn(nowMs, delayMs);
+    this.#exchangeIn(nowMs, delayMs + this.#context.prng.below(delayMs));
   }
 
   /** One exchange ahead of the regular ones, instead of one that was ahead of them already; none where the regular one comes sooner, or there are none. */
