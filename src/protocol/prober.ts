@@ -261,16 +261,15 @@ export class Prober {
    * Members of the fast profile say nack in time (protocol §24.2). When none does, but packets come in, it is more likely our own that are lost. Who hears nothing at all is cut off, and accuses as in SWIM:
    * it is to see the others go.
    */
-  #isOurFault(nowMs: number, { slot, nacksExpected, nacksReceived }: Probe): boolean {
-    this.#listen(nowMs);
+  #isOurFault(nowMs: number, { slot, nacksExpected, nacksReceived, startMs }: Probe): boolean {
     const { config, roster, self } = this.#context;
-    const areFast = (self.ext & EXT.fast) !== 0 && roster.isFastPeer(slot);
-    return (
-      areFast &&
-      nacksExpected > 0 &&
-      nacksReceived === 0 &&
-      nowMs - this.#heardMs < DOUBT_INTERVALS * config.probeIntervalMs
-    );
+    if ((self.ext & EXT.fast) === 0 || !roster.isFastPeer(slot) || nacksExpected === 0 || nacksReceived > 0)
+      return false;
+    this.#listen(nowMs);
+    // Where all others were asked, those who are left are not a sample: if they are gone too, nobody says nack.
+    const wereAllAsked = nacksExpected + 2 >= roster.aliveCount;
+    const windowMs = wereAllAsked ? nowMs - startMs : DOUBT_INTERVALS * config.probeIntervalMs;
+    return nowMs - this.#heardMs < windowMs;
   }
 
   #listen(nowMs: number): void {

@@ -260,6 +260,12 @@ describe('the fast profile', () => {
     expect(engine.members().filter(({ status }) => status === STATUS.dead).length).toBeGreaterThan(0);
   });
 
+  it('lets the last of three see the other two go, though nobody is left to say nack', () => {
+    const sim = cluster(3);
+    for (const name of ['n1', 'n2']) sim.crash(name);
+    sim.until(() => sim.node('n0').engine.aliveCount === 1, 6000);
+  });
+
   it('takes it for its own fault when no packet that it waits for arrives, and some others do', () => {
     const sim = cluster(60);
     // Streams too, or its fallback pings would get through.
