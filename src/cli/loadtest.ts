@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
+import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { htmlReport } from '../loadtest/html.ts';
 import type { LoadTestReport } from '../loadtest/report.ts';
@@ -43,12 +44,22 @@ Every node has an address of its own in 127.0.0.0/8 and an engine of its own, an
 they talk through the kernel. Scenarios:
 ${SCENARIOS.map(({ name, what }) => `  ${name.padEnd(16)} ${what}`).join('\n')}
 Exit code 0: done, and no live node was declared dead; 1: one was, or not all
-killed ones were; 2: wrong arguments, or too many nodes for this machine.`,
+killed ones were (a partition ends so: each half declares the other dead); 2:
+wrong arguments, or too many nodes for this machine; 130: interrupted.`,
     )
     .option('-n, --nodes <number>', 'nodes', integer(2, 100_000), 1000)
     .option('--scenario <name>', 'what happens', 'kill-1%')
-    .option('--kill <number or share>', 'kill so many at once ("10", "2%"), instead of a scenario')
-    .option('--loss <share>', 'lose so many packets all the time ("1%"), instead of a scenario', ratio(0.9))
+    .addOption(
+      new Option('--kill <number or share>', 'kill so many at once ("10", "2%"), instead of a scenario').conflicts([
+        'loss',
+        'scenario',
+      ]),
+    )
+    .addOption(
+      new Option('--loss <share>', 'lose so many packets all the time ("1%"), instead of a scenario')
+        .argParser(ratio(0.9))
+        .conflicts('scenario'),
+    )
     .option('--duration <seconds>', 'how long scenarios without an end of their own last', integer(1, 3600), 20)
     .option('--settle <seconds>', 'rest before anything happens', integer(1, 600), 5)
     .option(
@@ -71,7 +82,12 @@ killed ones were; 2: wrong arguments, or too many nodes for this machine.`,
     )
     .addOption(new Option('--udp <kind>', 'sockets').choices(['auto', 'batched', 'dgram']).default('auto'))
     .option('--shards <number>', 'threads (default: one per processor)', integer(1, 64))
-    .option('--simulate', 'run the same scenario in the simulator, in virtual time and on the network of a LAN')
+    .addOption(
+      new Option(
+        '--simulate',
+        'run the same scenario in the simulator, in virtual time and on the network of a LAN',
+      ).conflicts(['shards', 'udp']),
+    )
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
     .option('--json <file>', 'write the report to this file ("-": standard output)')
     .option('--html <file>', 'write the report with plots to this file')
@@ -90,6 +106,7 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
   try {
     scenario = chosen(options);
     checkMemory(options.nodes);
+    for (const flag of ['html', 'json'] as const) checkWritable(flag, options[flag]);
   } catch (error) {
     if (!(error instanceof HearsayError)) throw error;
     process.stderr.write(`hearsay: ${error.message}\n`);
@@ -138,7 +155,7 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
   else if (options.json !== undefined) writeFileSync(options.json, text);
   const problem =
     report.accused > 0
-      ? `${report.accused} live nodes were declared dead`
+      ? `${report.accused === 1 ? '1 live node was' : `${report.accused} live nodes were`} declared dead`
       : report.verdicts < report.verdictsExpected
         ? `${report.verdictsExpected - report.verdicts} verdicts are missing`
         : report.joinMs === undefined && report.start === 'join'
@@ -150,17 +167,33 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
   return EXIT_FAILED;
 }
 
+/** A report that cannot be written is better refused before the run than after it. */
+function checkWritable(flag: string, path: string | undefined): void {
+  if (path === undefined || path === '-') return;
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    if (isDirectory) throw new Error('it is a directory');
+    accessSync(dirname(path), constants.W_OK);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new HearsayError(
+      'ERR_ARGUMENT_INVALID',
+      `--${flag}: expected a file that can be written, got ${path}: ${why}`,
+    );
+  }
+}
+
 function chosen({ kill, loss, scenario, nodes }: LoadTestCommandOptions): Scenario {
   if (kill !== undefined) {
-    const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(kill);
+    const match = /^(\d+|\d+(?:\.\d+)?(?=%))(%?)$/.exec(kill);
     const count = match ? Math.round(Number(match[1]) * (match[2] === '%' ? nodes / 100 : 1)) : 0;
     if (count < 1 || count >= nodes) {
       throw new HearsayError(
         'ERR_ARGUMENT_INVALID',
-        `--kill: expected a number from 1 to ${nodes - 1} or a share as "2%", got ${kill}`,
+        `--kill: expected a whole number from 1 to ${nodes - 1}, or a share of that many as "2%", got ${kill}`,
       );
     }
-    return killing(`kill-${kill}`, `${count} nodes are killed at once`, () => count);
+    return killing(`kill-${kill}`, `${count === 1 ? '1 node is' : `${count} nodes are`} killed at once`, () => count);
   }
   if (loss !== undefined) {
     return {
@@ -208,7 +241,7 @@ function print(terminal: Terminal, report: LoadTestReport): void {
     }
     terminal.line(
       dim(
-        `  ${report.verdicts.toLocaleString('en-US')} of ${report.verdictsExpected.toLocaleString('en-US')} verdicts about ${report.killed} killed`,
+        `  ${report.verdicts.toLocaleString('en-US')} of ${report.verdictsExpected.toLocaleString('en-US')} verdicts about ${report.killed} killed${report.verdicts < report.verdictsExpected ? '; times are of those that came' : ''}`,
       ),
     );
     terminal.line();
@@ -223,6 +256,13 @@ function print(terminal: Terminal, report: LoadTestReport): void {
   terminal.line(
     `  per node and second        ${number(perNode.packets.mean)} packets, ${number(perNode.bytes.mean)} bytes (p99 ${number(perNode.packets.p99)}, ${number(perNode.bytes.p99)})`,
   );
+  const last = report.trace.at(-1);
+  if (last !== undefined) {
+    const [, fewest, , most] = last;
+    terminal.line(
+      `  in the end                 each live node sees ${fewest === most ? most : `${fewest} to ${most}`} alive`,
+    );
+  }
   if (report.packets === 'simulated') return;
   terminal.line(
     `  machine                    ${(100 * report.cpu).toFixed(0)} % of a processor, ${(report.rssBytes / 2 ** 30).toFixed(2)} GiB; loops p99 ${report.loopDelay.p99.toFixed(0)} ms, timers ${report.lateness.mean.toFixed(1)} ms late, ${report.kernelDrops} packets dropped`,

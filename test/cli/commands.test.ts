@@ -50,6 +50,10 @@ describe('the command line', () => {
       ['gossip', '--wrong'],
       ['gossip', 'surplus'],
       ['membership', '--seed', '-1'],
+      ['loadtest', '--kill', '1.5'],
+      ['loadtest', '--kill', '1', '--loss', '5%'],
+      ['loadtest', '--simulate', '--udp', 'dgram'],
+      ['loadtest', '--html', 'no-such-directory/report.html'],
       ['gosip'],
     ]) {
       const { code, out, err } = await run(args);
