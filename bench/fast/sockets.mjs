@@ -271,7 +271,7 @@ for (const part of parts) {
 const results = [];
 for (const part of parts) {
   const [measure, files] = PARTS[part];
-  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''} --write`;
+  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''}${part === 'scale' ? ` --where ${values.where}` : ''} --write`;
   const lines = [...(await measure()), '', methodLine(command)];
   console.log(lines.join('\n'));
   results.push({ part, files, lines });
