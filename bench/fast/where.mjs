@@ -58,8 +58,8 @@ for (const file of readdirSync(directory)) {
 rmSync(directory, { recursive: true });
 if (total === 0) throw new Error('the profiler wrote nothing about the shards');
 const PROCESSORS = 2;
-/** Seconds of all processors that the verdicts of one in a hundred of so many members take in C++ alone. */
 const [native] = PARTS.find(([name]) => name.startsWith('C++'));
+/** Seconds of all processors that the verdicts of one in a hundred of so many members take in C++ alone. */
 const leastSeconds = (nodes) => (((sums.get(native) / report.verdicts) * (nodes - nodes / 100) * (nodes / 100)) / 1e6 / PROCESSORS).toFixed(1);
 const lines = [
   `${Number(values.nodes).toLocaleString('en-US')} nodes, ${report.killed} killed, ${(report.every.max / 1000).toFixed(1)} s until the last verdict (with the profiler on), ${(total / 1e6).toFixed(1)} s of two threads at work:`,

@@ -7,7 +7,7 @@ import { partition } from '../transport/faulty.ts';
 import { formatAddress } from '../util/address.ts';
 import { Prng } from '../util/prng.ts';
 import { Fleet } from './fleet.ts';
-import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal } from './options.ts';
+import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, outputFile } from './options.ts';
 import { pad, padLeft, seconds, Terminal } from './terminal.ts';
 import { Interrupted, pause, waitUntil } from './wait.ts';
 
@@ -62,7 +62,7 @@ Exit code 0: all replicas became the same; 1: they did not; 2: wrong arguments.`
     .option('-k, --keys <number>', 'keys that are written', integer(10, 100_000), 1000)
     .option('--seconds <number>', 'how long the partition lasts', integer(1, 120), 5)
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
-    .option('--json <file>', 'write the results to this file ("-": standard output)')
+    .option('--json <file>', 'write the results to this file ("-": standard output)', outputFile)
     .option('-q, --quiet', 'print nothing but errors')
     .action(async (options: AntiEntropyOptions) => {
       process.exitCode = await runAntiEntropy(options);

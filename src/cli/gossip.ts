@@ -8,7 +8,7 @@ import { Prng } from '../util/prng.ts';
 import { Fleet } from './fleet.ts';
 import { crash, join, type Measured, recover, rumor, type Show, settle } from './gossip-acts.ts';
 import { printSummary } from './gossip-summary.ts';
-import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, ratio } from './options.ts';
+import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, outputFile, ratio } from './options.ts';
 import { Terminal } from './terminal.ts';
 import { Theory } from './theory.ts';
 import { DidNotHappen, Interrupted } from './wait.ts';
@@ -53,7 +53,7 @@ Examples:
     .option('-l, --loss <share>', 'packets to lose, as 0.05 or 5%', ratio(0.9), 0)
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
     .addOption(new Option('--udp <kind>', 'UDP sockets').choices(['auto', 'dgram', 'batched']).default('auto'))
-    .option('--json <file>', 'write what was measured and predicted to this file ("-": standard output)')
+    .option('--json <file>', 'write what was measured and predicted to this file ("-": standard output)', outputFile)
     .option('-q, --quiet', 'print nothing but errors')
     .action(async (options: GossipOptions) => {
       process.exitCode = await runGossip(options);

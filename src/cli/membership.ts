@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { Fleet } from './fleet.ts';
 import { type ActResult, acts, NAMES, type Stage, watchEvents } from './membership-acts.ts';
-import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal } from './options.ts';
+import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, outputFile } from './options.ts';
 import { pad, padLeft, seconds, Terminal } from './terminal.ts';
 import { Interrupted } from './wait.ts';
 
@@ -32,7 +32,7 @@ Exit code 0: everything happened as expected; 1: something did not; 2: wrong
 arguments.`,
     )
     .option('-s, --seed <number>', 'start of all random choices', integer(0, 2 ** 32 - 1), 1)
-    .option('--json <file>', 'write the results to this file ("-": standard output)')
+    .option('--json <file>', 'write the results to this file ("-": standard output)', outputFile)
     .option('-q, --quiet', 'print nothing but errors')
     .action(async (options: MembershipOptions) => {
       process.exitCode = await runMembership(options);

@@ -1,3 +1,5 @@
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 
 /** A parser for commander: a whole number within bounds. */
@@ -21,6 +23,20 @@ export function ratio(max: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/** A parser for commander: a file to write to, or "-". What cannot be written is better refused before a run than after it. */
+export function outputFile(path: string): string {
+  if (path === '-') return path;
+  const exists = existsSync(path);
+  try {
+    if (exists && statSync(path).isDirectory()) throw new Error('it is a directory');
+    accessSync(exists ? path : dirname(path), constants.W_OK);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new InvalidArgumentError(`Expected a file that can be written: ${why}.`);
+  }
+  return path;
 }
 
 /** Aborted by the first Ctrl-C (or SIGTERM); the second ends the process at once. */

@@ -3,7 +3,7 @@ import { finished } from 'node:stream/promises';
 import { Command, Option } from 'commander';
 import { runSwarm } from '../pool/swarm.ts';
 import { describeTrial, runMapTrial, runTrial, type TrialReport } from '../sim/index.ts';
-import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal } from './options.ts';
+import { EXIT_FAILED, EXIT_INTERRUPTED, integer, interruptSignal, outputFile } from './options.ts';
 import { seconds, Terminal } from './terminal.ts';
 
 type BackendChoice = 'native' | 'js' | 'mixed';
@@ -51,7 +51,7 @@ Exit code 0: all promises held; 1: one was broken; 2: wrong arguments.`,
     .option('-s, --seed <number>', 'what everything is drawn from', integer(0, SEED_MAX), 1)
     .addOption(mapsOption())
     .addOption(backendOption())
-    .option('--trace <file>', 'write every event of every node to this file ("-": standard output)')
+    .option('--trace <file>', 'write every event of every node to this file ("-": standard output)', outputFile)
     .option('-q, --quiet', 'print nothing but errors')
     .action(async (options: SimOptions) => {
       process.exitCode = await runSim(options);
@@ -99,7 +99,7 @@ Exit code 0: no seed failed; 1: one did; 2: wrong arguments; 130: interrupted.`,
     .addOption(mapsOption())
     .addOption(backendOption())
     .option('--threads <number>', 'threads (default: one per processor)', integer(1, 256))
-    .option('--json <file>', 'write the results to this file ("-": standard output)')
+    .option('--json <file>', 'write the results to this file ("-": standard output)', outputFile)
     .option('-q, --quiet', 'print nothing but errors')
     .action(async (options: SwarmCommandOptions) => {
       process.exitCode = await runSwarmCommand(options);

@@ -1,4 +1,4 @@
-import type { EngineKernels } from '../kernels/contract.ts';
+import { type EngineKernels, EXT } from '../kernels/contract.ts';
 import type { Prng } from '../util/prng.ts';
 import type { Awareness } from './awareness.ts';
 import type { EngineConfig } from './config.ts';
@@ -19,4 +19,9 @@ export interface Context {
   readonly awareness: Awareness;
   readonly stats: EngineStats;
   emit(event: GossipEvent): void;
+}
+
+/** True for members that run the fast profile (protocol §24), when we do: others are treated as memberlist treats them. */
+export function areBothFast({ roster, self }: Context, slot: number): boolean {
+  return (self.ext & roster.ext(slot) & EXT.fast) !== 0;
 }

@@ -25,7 +25,7 @@ import {
 } from '../kernels/layout.ts';
 import { assert } from '../util/assert.ts';
 import { textOf } from '../util/bytes.ts';
-import type { Context } from './context.ts';
+import { areBothFast, type Context } from './context.ts';
 import { type Dissemination, viewOf } from './dissemination.ts';
 import { URGENCY } from './slices.ts';
 import { Suspicion } from './suspicion.ts';
@@ -209,11 +209,11 @@ export class Membership {
     const kind = u8[at + CHANGE.kind] as number;
     const isAccusation = kind === CHANGE_KIND.suspect || kind === CHANGE_KIND.dead;
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
-    // A refutation of what we were not told of: others were, and the same verdict is not to spread once more.
+    // A refutation of what we never heard of counts too: whoever lacks the new incarnation still believes a verdict that is on its way.
     const flags = u8[at + CHANGE.flags] as number;
     const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && (flags & CHANGE_FLAG.metaChanged) === 0;
     const isUrgent = isAccusation || isRevival || isNewer || kind === CHANGE_KIND.refute;
-    if (!isUrgent || !this.#isFast(slot)) return URGENCY.none;
+    if (!isUrgent || !areBothFast(this.#context, slot)) return URGENCY.none;
     if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;
     if (codec === undefined || kind === CHANGE_KIND.refute) return URGENCY.own;
     return kind === CHANGE_KIND.suspect ? URGENCY.suspicion : URGENCY.passedOn;
@@ -324,7 +324,7 @@ export class Membership {
   #startSuspicion(nowMs: number, slot: number, accuser: string): void {
     const { config, roster, timers } = this.#context;
     const ownMs = config.fastSuspicionMs;
-    const fixedMs = this.#isFast(slot) ? (accuser === config.name ? ownMs : HEARSAY * ownMs) : undefined;
+    const fixedMs = areBothFast(this.#context, slot) ? (accuser === config.name ? ownMs : HEARSAY * ownMs) : undefined;
     const suspicion = new Suspicion(nowMs, accuser, roster.count, config, fixedMs);
     suspicion.token = timers.schedule(suspicion.deadlineMs, TIMER.suspicion, slot);
     this.#suspicions.set(slot, suspicion);
@@ -341,13 +341,8 @@ export class Membership {
   #answerAccuser(name: Uint8Array): void {
     const { roster } = this.#context;
     const slot = roster.find(name);
-    if (slot >= 0 && !roster.isSelf(slot) && this.#isFast(slot) && roster.hasAddress(slot)) this.#news.tellAlive(slot);
-  }
-
-  /** True for members that run the fast profile, when we do: others are treated as memberlist treats them. */
-  #isFast(slot: number): boolean {
-    const { roster, self } = this.#context;
-    return (self.ext & roster.ext(slot) & EXT.fast) !== 0;
+    if (slot >= 0 && !roster.isSelf(slot) && areBothFast(this.#context, slot) && roster.hasAddress(slot))
+      this.#news.tellAlive(slot);
   }
 
   #confirm(nowMs: number, slot: number, incarnation: number, from: Uint8Array): void {

@@ -1,9 +1,9 @@
-import { EXT, MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
+import { MESSAGE, PICK, STATUS } from '../kernels/contract.ts';
 import { type Address, sameEndpoint } from '../util/address.ts';
 import { assert } from '../util/assert.ts';
 import { encodeCompound } from '../wire/compound.ts';
 import { encodeIndirectPing, encodePing, encodeSuspect } from '../wire/messages.ts';
-import type { Context } from './context.ts';
+import { areBothFast, type Context } from './context.ts';
 import type { Dissemination } from './dissemination.ts';
 import { scaledProbeIntervalMs } from './math.ts';
 import type { Membership } from './membership.ts';
@@ -35,10 +35,10 @@ export type StreamPing = (
   report: (ok: boolean) => void,
 ) => void;
 
-/** One probe of one member (protocol §11.2). */
 /** Who has heard anything for so many probe intervals does not hear well, but hears. */
 const DOUBT_INTERVALS = 5;
 
+/** One probe of one member (protocol §11.2). */
 class Probe implements Waiting {
   readonly prober: Prober;
   readonly slot: number;
@@ -262,9 +262,8 @@ export class Prober {
    * it is to see the others go.
    */
   #isOurFault(nowMs: number, { slot, nacksExpected, nacksReceived, startMs }: Probe): boolean {
-    const { config, roster, self } = this.#context;
-    if ((self.ext & EXT.fast) === 0 || !roster.isFastPeer(slot) || nacksExpected === 0 || nacksReceived > 0)
-      return false;
+    if (nacksExpected === 0 || nacksReceived > 0 || !areBothFast(this.#context, slot)) return false;
+    const { config, roster } = this.#context;
     this.#listen(nowMs);
     // Where all others were asked, those who are left are not a sample: if they are gone too, nobody says nack.
     const wereAllAsked = nacksExpected + 2 >= roster.aliveCount;
@@ -272,6 +271,7 @@ export class Prober {
     return nowMs - this.#heardMs < windowMs;
   }
 
+  /** Notes whether packets have come since it was called last. */
   #listen(nowMs: number): void {
     const { packetsReceived } = this.#context.stats;
     if (packetsReceived !== this.#packetsThen) this.#heardMs = nowMs;

@@ -3,7 +3,7 @@ import { RECORD } from '../kernels/layout.ts';
 import { type Address, sameEndpoint } from '../util/address.ts';
 import { bytesEqual } from '../util/bytes.ts';
 import { encodeAck, encodeNack, encodePing } from '../wire/messages.ts';
-import type { Context } from './context.ts';
+import { areBothFast, type Context } from './context.ts';
 import { viewOf } from './dissemination.ts';
 import { nackDelayMs } from './math.ts';
 import type { Membership } from './membership.ts';
@@ -190,9 +190,8 @@ export class Responder {
 
   /** Both the member of this name and we run the fast profile (protocol §24). */
   #isFast(name: Uint8Array): boolean {
-    const { roster, self } = this.#context;
-    const slot = roster.find(name);
-    return slot >= 0 && (self.ext & roster.ext(slot) & EXT.fast) !== 0;
+    const slot = this.#context.roster.find(name);
+    return slot >= 0 && areBothFast(this.#context, slot);
   }
 
   /** Forgets a relay. */
