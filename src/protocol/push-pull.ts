@@ -18,8 +18,10 @@ import { TIMER } from './timers.ts';
 const HEADER_BYTES_MAX = 64;
 /** Stands in for the protocol period where nothing is probed. */
 const EARLY_PERIOD_MS = 1000;
-/** After a crowd of joins or failures, besides the first: about 2, 6 and 14 periods later. */
+/** After a crowd of joins or failures, besides the first: about 2, 6 and 14 periods later, where none of them teaches anything. */
 const CROWD_EXCHANGES = 3;
+/** Exchanges that fail are made up for at once so many times after a crowd: with half of the members gone, one in a thousand needs more. */
+const SPARES = 10;
 
 /** How an exchange ended: the error if it failed, and how many members were alive before it. */
 export type ExchangeReport = (nowMs: number, error: string | undefined, aliveBefore: number) => void;
@@ -31,11 +33,14 @@ export class PushPull {
   readonly #sync: DeltaSync;
   readonly #merger: Merger;
   #tickToken = 0;
-  /** Early exchanges since the last join, and the timer of the next. */
+  /** Early exchanges since the last join, and the timer of the next with its time; token 0: none is due. */
   #earlyStep = 0;
   #earlyToken = 0;
-  /** Early exchanges that follow even if the one before taught us nobody. */
+  #earlyAtMs = 0;
+  /** Early exchanges that follow even if the one before failed or taught us nothing. */
   #insists = 0;
+  /** How many more of those that fail are made up for at once. */
+  #spares = 0;
   #out = new Uint8Array(4096);
 
   constructor(context: Context, membership: Membership, streams: Streams, gate: Gate, sync: DeltaSync) {
@@ -73,14 +78,33 @@ export class PushPull {
     this.#scheduleEarly(nowMs);
   }
 
-  /** One of the exchanges after a join. */
+  /** One of the exchanges after a join or a crowd. */
   early(nowMs: number): void {
     const { roster } = this.#context;
     this.#earlyToken = 0;
+    const isInsisting = this.#insists > 0;
+    this.#earlyStep++;
+    if (isInsisting) {
+      this.#insists--;
+      // Set before this exchange has ended: a machine that is gone does not even refuse.
+      this.#scheduleEarly(nowMs);
+    }
     this.#exchangeWithAnyone(nowMs, (atMs, error, aliveBefore) => {
-      const isWorthMore = error === undefined && roster.aliveCount > aliveBefore;
-      if (!isWorthMore && this.#insists-- <= 0) return;
-      this.#earlyStep++;
+      if (error !== undefined) {
+        if (!isInsisting || this.#spares === 0) return;
+        this.#spares--;
+        this.#insists++;
+        this.#earlyStep = Math.max(0, this.#earlyStep - 1);
+        this.#exchangeIn(atMs, 0);
+        return;
+      }
+      const learned = roster.aliveCount - aliveBefore;
+      if (learned === 0 || (learned < 0 && !isInsisting)) return;
+      if (learned < 0) {
+        // One partner knew some to be gone, the next may know more of them: it counts when it teaches nothing.
+        this.#insists++;
+        this.#earlyStep = 0;
+      }
       this.#scheduleEarly(atMs);
     });
   }
@@ -96,7 +120,11 @@ export class PushPull {
   exchangesFrom(nowMs: number, delayMs: number): void {
     this.#earlyStep = 0;
     this.#insists = CROWD_EXCHANGES;
-    this.#exchangeIn(nowMs, delayMs + this.#context.prng.below(delayMs));
+    this.#spares = SPARES;
+    const spreadMs = delayMs + this.#context.prng.below(delayMs);
+    // Crowds follow each other: one that is due already is not put off by the next, else it never comes.
+    const isDueSooner = this.#earlyToken !== 0 && this.#earlyAtMs <= nowMs + spreadMs;
+    if (!isDueSooner) this.#exchangeIn(nowMs, spreadMs);
   }
 
   /** One exchange ahead of the regular ones, instead of one that was ahead of them already; none where the regular one comes sooner, or there are none. */
@@ -105,7 +133,8 @@ export class PushPull {
     timers.cancel(this.#earlyToken);
     this.#earlyToken = 0;
     if (config.pushPullIntervalMs === 0 || delayMs >= this.#intervalMs()) return;
-    this.#earlyToken = timers.schedule(nowMs + delayMs, TIMER.earlyExchange, 0);
+    this.#earlyAtMs = nowMs + delayMs;
+    this.#earlyToken = timers.schedule(this.#earlyAtMs, TIMER.earlyExchange, 0);
   }
 
   #exchangeWithAnyone(nowMs: number, report: ExchangeReport): void {
