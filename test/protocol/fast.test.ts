@@ -267,14 +267,20 @@ describe('the fast profile', () => {
   });
 
   it('takes it for its own fault when no packet that it waits for arrives, and some others do', () => {
-    const sim = cluster(60);
-    // Streams too, or its fallback pings would get through.
-    sim.rule(({ from, to }, random) => ((from === 'n4' || to === 'n4') && random.unit() < 0.8 ? 'drop' : undefined));
-    sim.run(60_000);
-    const { stats } = sim.node('n4').engine;
-    // Others hold it for dead and say little to it; when that was nothing for some seconds it may accuse one.
-    expect(stats.probesFailed).toBeLessThan(2);
-    expect(stats.probesDoubted).toBeGreaterThan(4);
+    let accused = 0;
+    let doubted = 0;
+    for (let seed = 0; seed < 6; seed++) {
+      const sim = cluster(60, { seed });
+      // Streams too, or its fallback pings would get through.
+      sim.rule(({ from, to }, random) => ((from === 'n4' || to === 'n4') && random.unit() < 0.8 ? 'drop' : undefined));
+      sim.run(60_000);
+      const { stats } = sim.node('n4').engine;
+      accused += stats.probesFailed;
+      doubted += stats.probesDoubted;
+    }
+    // Others hold it for dead and say little to it; when that was nothing for some seconds it accuses one, which is a third of the times.
+    expect(doubted).toBeGreaterThan(24);
+    expect(accused).toBeLessThan(doubted / 1.5);
   });
 
   it.runIf(hasNativeClass('MemberTable'))('leaves the same trace on both backends', () => {
