@@ -211,7 +211,8 @@ export class Membership {
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
     // A refutation of what we never heard of counts too: whoever lacks the new incarnation still believes a verdict that is on its way.
     const flags = u8[at + CHANGE.flags] as number;
-    const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && (flags & CHANGE_FLAG.metaChanged) === 0;
+    const isOther = (flags & (CHANGE_FLAG.metaChanged | CHANGE_FLAG.self)) === 0;
+    const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && isOther;
     const isUrgent = isAccusation || isRevival || isNewer || kind === CHANGE_KIND.refute;
     if (!isUrgent || !areBothFast(this.#context, slot)) return URGENCY.none;
     if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;
