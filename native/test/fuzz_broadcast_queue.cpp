@@ -94,7 +94,9 @@ class Fixture {
       set(at + queue_item::length, (style & 3) == 0 ? input.u16() % 2100 : input.u8());
       set(at + queue_item::token, input.u8());
       set(at + queue_item::prefix, input.u8() % 8);
-      set(at + queue_item::lane, (style & 0x80) != 0 ? 1 : (style & 4) >> 2);
+      // The upper half says how often it counts as sent already.
+      const uint32_t transmits = (style & 0x18) == 0 ? input.u16() : 0;
+      set(at + queue_item::lane, ((style & 0x80) != 0 ? 1 : (style & 4) >> 2) | transmits << 16);
     }
     require(kernel_.enqueue(count) <= count, "queued more than was handed in");
   }
