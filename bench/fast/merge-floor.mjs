@@ -10,12 +10,11 @@ const PORTS = [7946];
 const ROUNDS = 100;
 
 /** As in a shard of the load test: engines of a thread share what is the same for all. */
-let shared = {};
+let shared;
 
 function engineOf(index, members) {
   const kernels = chooseBackend(undefined).createEngineKernels({ rngSeed: index, compact: true, maxMembers: members, ...shared });
-  const { codec, stateCodec, sync, names, profiles } = kernels;
-  shared = { codec, stateCodec, sync, names, profiles };
+  shared ??= kernels;
   const config = PROFILES.fast({ compression: false, nonces: () => {}, name: nameOf(index), address: addressOf(index, PORTS), rngSeed: index });
   const engine = new GossipEngine(config, kernels);
   engine.start(0);

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { reportPicture } from '../../dist/loadtest/html.js';
 import { commit, methodLine, writeBetween } from '../../scripts/markers.mjs';
 import { mergeFloorUs } from './merge-floor.mjs';
+import { TARGET } from './target.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -24,10 +25,8 @@ const sizes = values.nodes.split(',').map(Number);
 /** Sockets and simulator agree when their medians and longest are within this, and their verdicts on live nodes are equal. */
 const TOLERANCE = { ratio: 0.25, ms: 250 };
 const SCENARIO_NODES = 1000;
-const JOIN_NODES = [300, 1000, 2000];
-/** Size that is asked for, and what it is to run on. */
-const JOIN_TARGET_NODES = 10_000;
-const PROCESSORS = 2;
+/** How many members the one that joins learns of where the least is measured. */
+const LEAST_NODES = 2000;
 const PICTURE_NODES = 2000;
 const STEADY_SECONDS = 600;
 /** Small enough that two processors are not what is measured, of either. */
@@ -92,7 +91,7 @@ async function atRest() {
       each(report.cpu - report.cpuKernel),
       each(report.cpuKernel),
       `${number(100 * report.cpu)} %`,
-      number((PROCESSORS / report.cpu) * nodes),
+      number((TARGET.processors / report.cpu) * nodes),
       mib(report.rssBytes),
     ]);
   }
@@ -143,14 +142,13 @@ async function byScale() {
     for (const name of ['kill-50%', 'flip-flop', 'loss-80%-some', 'paused']) {
       for (const where of values.where.split(',')) {
         const report = await loadTest(['--nodes', `${nodes}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? []), ...(where === 'simulated' ? ['--simulate'] : [])]);
-        const [, fewest, , most] = report.trace.at(-1);
         const isKill = name.startsWith('kill');
         rows.push([
           `${number(nodes)}, ${name}`,
           where,
           ...(isKill && report.every ? [ms(report.every.p50), ms(report.every.p99), ms(report.every.max), `${number(report.verdicts)} of ${number(report.verdictsExpected)}`] : ['', '', '', '']),
           report.accused,
-          fewest === most ? 'yes' : '**no**',
+          report.areAllAgreed ? 'yes' : '**no**',
           number(report.perNode.packets.mean, 1),
           where === 'sockets' ? `${number(100 * report.cpu)} %` : '',
           where === 'sockets' ? `${number(report.lateness.mean)} ms` : '',
@@ -219,24 +217,27 @@ async function besideOthers() {
   return table(['nodes, 1 % killed', 'all saw all', 'p50 ms', 'p99', 'p99.9', 'longest', 'live nodes declared dead', 'packets per node and second', 'bytes', 'of one processor', 'memory'], rows);
 }
 
+/** Until all saw all; where that took too long, how many each saw by then. */
+const joined = ({ joinMs, seen }) => (joinMs === undefined ? `not in 10 min: ${number(seen.min)} to ${number(seen.max)} seen` : seconds(joinMs));
+
 async function joins() {
   const rows = [];
-  for (const nodes of JOIN_NODES) {
+  for (const nodes of sizes) {
     const args = ['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'];
     const real = await loadTest(args);
     const simulated = await loadTest([...args, '--simulate']);
     const rowsEach = nodes * nodes;
-    rows.push([number(nodes), seconds(real.joinMs), seconds(simulated.joinMs), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
+    rows.push([number(nodes), joined(real), joined(simulated), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
   }
   return table(['nodes through one seed', 'all saw all', 'simulated', 'us of processor per member that one learned of', 'of one processor'], rows);
 }
 
 /** What joining costs at the least, however it is told. */
 function least() {
-  const us = mergeFloorUs(JOIN_NODES.at(-1));
-  const all = (us / 1000 / PROCESSORS) * JOIN_TARGET_NODES ** 2;
+  const us = mergeFloorUs(LEAST_NODES);
+  const all = (us / 1000 / TARGET.processors) * TARGET.nodes ** 2;
   return [
-    `The least: a member that has just joined merges the states of ${number(JOIN_NODES.at(-1))} others in ${number(us, 1)} us for each, sockets and whoever sends it not counted (\`bench/fast/merge-floor.mjs\`). For ${number(JOIN_TARGET_NODES)} members that alone keeps two processors busy for ${seconds(all)}.`,
+    `The least: a member that has just joined merges the states of ${number(LEAST_NODES)} others in ${number(us, 1)} us for each, sockets and whoever sends it not counted (\`bench/fast/merge-floor.mjs\`). For ${number(TARGET.nodes)} members that alone keeps two processors busy for ${seconds(all)}.`,
   ];
 }
 
@@ -260,12 +261,17 @@ const PARTS = {
 };
 
 /** Parts that run at the sizes of --nodes. */
-const SIZED = ['sizes', 'rest', 'scale', 'steady'];
+const SIZED = ['sizes', 'rest', 'scale', 'steady', 'joins'];
 
 const parts = values.part.split(',');
 for (const part of parts) {
   if (part in PARTS) continue;
   console.error(`sockets: --part: expected some of ${Object.keys(PARTS).join(', ')}, got ${part}`);
+  process.exit(2);
+}
+for (const where of values.where.split(',')) {
+  if (where === 'sockets' || where === 'simulated') continue;
+  console.error(`sockets: --where: expected sockets, simulated or both with a comma, got ${where}`);
   process.exit(2);
 }
 const results = [];

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { methodLine, writeBetween } from '../../scripts/markers.mjs';
+import { TARGET } from './target.mjs';
 
 const { values } = parseArgs({ options: { nodes: { type: 'string', default: '5000' }, write: { type: 'boolean', default: false } } });
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -57,10 +58,9 @@ for (const file of readdirSync(directory)) {
 }
 rmSync(directory, { recursive: true });
 if (total === 0) throw new Error('the profiler wrote nothing about the shards');
-const PROCESSORS = 2;
 const [native] = PARTS.find(([name]) => name.startsWith('C++'));
 /** Seconds of all processors that the verdicts of one in a hundred of so many members take in C++ alone. */
-const leastSeconds = (nodes) => (((sums.get(native) / report.verdicts) * (nodes - nodes / 100) * (nodes / 100)) / 1e6 / PROCESSORS).toFixed(1);
+const leastSeconds = (nodes) => (((sums.get(native) / report.verdicts) * (nodes - nodes / 100) * (nodes / 100)) / 1e6 / TARGET.processors).toFixed(1);
 const lines = [
   `${Number(values.nodes).toLocaleString('en-US')} nodes, ${report.killed} killed, ${(report.every.max / 1000).toFixed(1)} s until the last verdict (with the profiler on), ${(total / 1e6).toFixed(1)} s of two threads at work:`,
   '',
@@ -68,7 +68,7 @@ const lines = [
   '| --- | ---: | ---: |',
   ...[...sums].sort(([, a], [, b]) => b - a).map(([name, us]) => `| ${name} | ${((100 * us) / total).toFixed(0)} % | ${(us / report.verdicts).toFixed(1)} |`),
   '',
-  `Had TypeScript cost nothing: C++ and system calls alone, at this price, keep ${PROCESSORS} processors busy for ${leastSeconds(5000)} s at 5,000 members and ${leastSeconds(10_000)} s at 10,000, after the first verdict (here ${(report.first.p50 / 1000).toFixed(1)} s in the median), and besides what all members do at rest.`,
+  `Had TypeScript cost nothing: C++ and system calls alone, at this price, keep ${TARGET.processors} processors busy for ${leastSeconds(5000)} s at 5,000 members and ${leastSeconds(10_000)} s at 10,000, after the first verdict (here ${(report.first.p50 / 1000).toFixed(1)} s in the median), and besides what all members do at rest.`,
   '',
   methodLine(`node bench/fast/where.mjs --nodes ${values.nodes} --write`),
 ];

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { Command, Option } from 'commander';
 import { htmlReport } from '../loadtest/html.ts';
-import type { LoadTestReport } from '../loadtest/report.ts';
+import { type LoadTestReport, problemOf } from '../loadtest/report.ts';
 import { checkMemory, estimateBytes, type Progress, runLoadTest, scenarioOf } from '../loadtest/run.ts';
 import { killing, SCENARIOS, type Scenario } from '../loadtest/scenarios.ts';
 import { simulateLoadTest } from '../loadtest/simulated.ts';
@@ -59,7 +59,12 @@ wrong arguments, or too many nodes for this machine; 130: interrupted.`,
         .argParser(ratio(0.9))
         .conflicts('scenario'),
     )
-    .option('--duration <seconds>', 'how long scenarios without an end of their own last', integer(1, 3600), 20)
+    .option(
+      '--duration <seconds>',
+      'how long scenarios last; kills last until all others know, and 5 s more',
+      integer(1, 3600),
+      20,
+    )
     .option('--settle <seconds>', 'rest before anything happens', integer(1, 600), 5)
     .option(
       '--no-rehearsal',
@@ -151,14 +156,7 @@ export async function runLoadTestCommand(options: LoadTestCommandOptions): Promi
   const text = `${JSON.stringify({ command: 'loadtest', where, ...report }, undefined, 1)}\n`;
   if (options.json === '-') process.stdout.write(text);
   else if (options.json !== undefined) writeFileSync(options.json, text);
-  const problem =
-    report.accused > 0
-      ? `${report.accused === 1 ? '1 live node was' : `${report.accused} live nodes were`} declared dead`
-      : report.verdicts < report.verdictsExpected
-        ? `${report.verdictsExpected - report.verdicts} verdicts are missing`
-        : report.joinMs === undefined && report.start === 'join'
-          ? 'not all nodes saw all others in time'
-          : undefined;
+  const problem = problemOf(report);
   if (problem === undefined) return 0;
   terminal.line(`  ${red(problem)}`);
   if (options.quiet) process.stderr.write(`hearsay: ${problem}\n`);
@@ -238,13 +236,10 @@ function print(terminal: Terminal, report: LoadTestReport): void {
   terminal.line(
     `  per node and second        ${number(perNode.packets.mean)} packets, ${number(perNode.bytes.mean)} bytes (p99 ${number(perNode.packets.p99)}, ${number(perNode.bytes.p99)})`,
   );
-  const last = report.trace.at(-1);
-  if (last !== undefined) {
-    const [, fewest, , most] = last;
-    terminal.line(
-      `  in the end                 each live node sees ${fewest === most ? most : `${fewest} to ${most}`} alive`,
-    );
-  }
+  const { min, max } = report.seen;
+  terminal.line(
+    `  in the end                 each live node sees ${min === max ? min : `${min} to ${max}`} alive${report.areAllAgreed ? '' : `, of ${report.live}`}`,
+  );
   if (report.packets === 'simulated') return;
   terminal.line(
     `  machine                    ${(100 * report.cpu).toFixed(0)} % of a processor, ${(report.rssBytes / 2 ** 30).toFixed(2)} GiB; loops p99 ${report.loopDelay.p99.toFixed(0)} ms, timers ${report.lateness.mean.toFixed(1)} ms late, ${report.kernelDrops} packets dropped`,

@@ -1,4 +1,4 @@
-import type { LoadTestReport, Quantiles } from './report.ts';
+import { type LoadTestReport, problemOf, type Quantiles } from './report.ts';
 
 const WIDTH = 760;
 const HEIGHT = 260;
@@ -8,6 +8,9 @@ const BOTTOM = 36;
 /** A report as one HTML file that needs nothing else: tables, and plots as SVG. */
 export function htmlReport(report: LoadTestReport, where: string): string {
   const { nodes, scenario, profile, shards, packets, every, first } = report;
+  const isSimulated = packets === 'simulated';
+  const how = isSimulated ? 'simulated' : `${shards} threads, ${packets} UDP`;
+  const problem = problemOf(report);
   const title = `${count(nodes)} nodes, ${scenario}, profile ${profile}`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>hearsay loadtest: ${escapeHtml(title)}</title>
@@ -22,24 +25,41 @@ td:first-child, th:first-child { text-align: left; } .note { color: var(--faint)
 svg { width: 100%; height: auto; } svg text { fill: var(--faint); font-size: 12px; } .axis { stroke: var(--line); } .a { stroke: var(--a); fill: none; stroke-width: 2; } .b { stroke: var(--b); fill: none; stroke-width: 1.5; }
 </style></head><body>
 <h1>${escapeHtml(title)}</h1>
-<p class="note">${shards} threads, ${packets} UDP, ${seconds(report.measuredMs)} measured. ${escapeHtml(where)}</p>
+<p class="note">${how}, seed ${report.seed}, ${seconds(report.measuredMs)} measured. ${escapeHtml(where)}</p>
+${problem === undefined ? '' : `<p class="bad">${escapeHtml(problem)}.</p>`}
 ${report.overload.length > 0 ? `<p class="bad">The machine could not keep up, so these figures are of the machine and not of the protocol: ${escapeHtml(report.overload.join('; '))}.</p>` : ''}
 ${latencies(report, first, every)}
 <h2>What every node saw</h2>
 ${tracePlot(report)}
+${ending(report)}
 <h2>Cost</h2>
 <table><tr><th></th><th>mean</th><th>p99</th><th>most</th></tr>
 <tr><td>packets sent per node and second</td>${spread(report.perNode.packets)}</tr>
 <tr><td>bytes sent per node and second</td>${spread(report.perNode.bytes)}</tr></table>
-<table><tr><td>CPU, of one processor (the kernel's part)</td><td>${(100 * report.cpu).toFixed(0)} % (${(100 * report.cpuKernel).toFixed(0)} %)</td></tr>
-<tr><td>memory</td><td>${(report.rssBytes / 2 ** 30).toFixed(2)} GiB</td></tr>
-<tr><td>delay of the event loops: p50, p99, longest</td><td>${[report.loopDelay.p50, report.loopDelay.p99, report.loopDelay.max].map((ms) => ms.toFixed(1)).join(' / ')} ms</td></tr>
-<tr><td>timers late: mean, most</td><td>${report.lateness.mean.toFixed(1)} / ${report.lateness.max.toFixed(0)} ms</td></tr>
-<tr><td>packets that the system dropped</td><td>${count(report.kernelDrops)}</td></tr>
-<tr><td>live nodes declared dead</td><td>${count(report.accused)}</td></tr>
-<tr><td>suspicions of live nodes, refutations heard</td><td>${count(report.suspicions)} / ${count(report.refutations)}</td></tr></table>
+${isSimulated ? '' : machine(report)}
 </body></html>
 `;
+}
+
+/** How it ended, and whom it wronged. */
+function ending({ joinMs, start, seen, live, accused, suspicions, refutations }: LoadTestReport): string {
+  const joined =
+    start === 'join'
+      ? `<tr><td>all saw all after</td><td>${joinMs === undefined ? 'not in time' : seconds(joinMs)}</td></tr>\n`
+      : '';
+  const inTheEnd = seen.min === seen.max ? count(seen.min) : `${count(seen.min)} to ${count(seen.max)}`;
+  return `<table>${joined}<tr><td>live nodes in the end; each sees alive</td><td>${count(live)}; ${inTheEnd}</td></tr>
+<tr><td>live nodes declared dead</td><td>${count(accused)}</td></tr>
+<tr><td>suspicions of live nodes, refutations heard</td><td>${count(suspicions)} / ${count(refutations)}</td></tr></table>`;
+}
+
+/** What it took. */
+function machine({ cpu, cpuKernel, rssBytes, loopDelay, lateness, kernelDrops }: LoadTestReport): string {
+  return `<table><tr><td>CPU, of one processor (the kernel's part)</td><td>${(100 * cpu).toFixed(0)} % (${(100 * cpuKernel).toFixed(0)} %)</td></tr>
+<tr><td>memory</td><td>${(rssBytes / 2 ** 30).toFixed(2)} GiB</td></tr>
+<tr><td>delay of the event loops: p50, p99, longest</td><td>${[loopDelay.p50, loopDelay.p99, loopDelay.max].map((ms) => ms.toFixed(1)).join(' / ')} ms</td></tr>
+<tr><td>timers late: mean, most</td><td>${lateness.mean.toFixed(1)} / ${lateness.max.toFixed(0)} ms</td></tr>
+<tr><td>packets that the system dropped</td><td>${count(kernelDrops)}</td></tr></table>`;
 }
 
 function latencies(report: LoadTestReport, first: Quantiles | undefined, every: Quantiles | undefined): string {

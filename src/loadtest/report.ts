@@ -16,6 +16,9 @@ export interface LoadTestReport {
   readonly scenario: string;
   readonly packets: 'dgram' | 'batched' | 'simulated';
   readonly start: string;
+  readonly seed: number;
+  /** What was asked for; kills last until all others know. */
+  readonly durationMs: number;
   /** Until every node saw every other, ms; undefined when that did not happen in time. */
   readonly joinMs: number | undefined;
   readonly killed: number;
@@ -33,6 +36,10 @@ export interface LoadTestReport {
   readonly refutations: number;
   /** Per second: ms, least, mean and most members that live nodes see, packets per second. */
   readonly trace: readonly (readonly [number, number, number, number, number])[];
+  /** Nodes that are up in the end, how many members they see then, and whether all of them see exactly those nodes. */
+  readonly live: number;
+  readonly seen: { readonly min: number; readonly mean: number; readonly max: number };
+  readonly areAllAgreed: boolean;
   /** Sent by each node and second during the measured part. */
   readonly perNode: { readonly packets: Spread; readonly bytes: Spread };
   readonly kernelDrops: number;
@@ -68,6 +75,9 @@ export type Facts = Pick<
   | 'scenario'
   | 'packets'
   | 'start'
+  | 'seed'
+  | 'durationMs'
+  | 'live'
   | 'joinMs'
   | 'killed'
   | 'verdictsExpected'
@@ -125,8 +135,11 @@ export function reportOf(samples: readonly Sample[], facts: Facts): LoadTestRepo
       `the system dropped ${kernelDrops} packets (${((100 * kernelDrops) / Math.max(1, sent)).toFixed(2)} %) because nobody fetched them in time`,
     );
   if (lateness.mean > LATE_MS_MAX) overload.push(`timers fired ${lateness.mean.toFixed(0)} ms late on the average`);
+  const seen = viewOf(samples);
   return {
     ...facts,
+    seen,
+    areAllAgreed: seen.min === facts.live && seen.max === facts.live,
     first: quantilesOf(histogramOf(firsts.values())),
     every: quantilesOf(histogram),
     verdicts: total(({ verdictCount }) => verdictCount),
@@ -142,6 +155,15 @@ export function reportOf(samples: readonly Sample[], facts: Facts): LoadTestRepo
     lateness,
     overload,
   };
+}
+
+/** What went wrong, in a sentence; undefined when nothing did. */
+export function problemOf(report: LoadTestReport): string | undefined {
+  const { accused, joinMs, start, verdicts, verdictsExpected } = report;
+  if (accused > 0) return `${accused === 1 ? '1 live node was' : `${accused} live nodes were`} declared dead`;
+  if (verdicts < verdictsExpected)
+    return `${(verdictsExpected - verdicts).toLocaleString('en-US')} verdicts are missing`;
+  return joinMs === undefined && start === 'join' ? 'not all nodes saw all others in time' : undefined;
 }
 
 /** What all shards together see. */

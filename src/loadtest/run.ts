@@ -134,7 +134,7 @@ class LoadFleet implements Stage {
     await scenario.run(this, durationMs);
     const samples = await this.#sample(true);
     const measuredMs = performance.now() - measuredFromMs;
-    const { nodes, shards, profile } = this.#options;
+    const { nodes, shards, profile, seed } = this.#options;
     return reportOf(samples, {
       nodes,
       shards,
@@ -142,6 +142,9 @@ class LoadFleet implements Stage {
       scenario: scenario.name,
       packets: this.#packets,
       start: scenario.startsAlone ? 'join' : this.#options.start,
+      seed,
+      durationMs,
+      live: this.#casualties.live,
       joinMs: this.#joinMs,
       killed: this.#casualties.killed,
       verdictsExpected: this.#casualties.expected,

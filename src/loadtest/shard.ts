@@ -111,11 +111,10 @@ export class Shard {
   start(ports: readonly number[]): void {
     this.#ports = ports;
     const { index: first, nodes, shards } = this.#input;
-    let shared: Partial<EngineKernels> = {};
+    let shared: EngineKernels | undefined;
     for (let index = first; index < nodes; index += shards) {
       const { engine, kernels } = this.#makeEngine(index, 0, shared);
-      const { codec, stateCodec, sync, names, profiles } = kernels;
-      shared = { codec, stateCodec, sync, names, profiles };
+      shared ??= kernels;
       const node: LoadNode = {
         index,
         ip: ipOf(index),
@@ -142,7 +141,7 @@ export class Shard {
   #makeEngine(
     index: number,
     seed: number,
-    shared: Partial<EngineKernels>,
+    shared: EngineKernels | undefined,
   ): { engine: GossipEngine; kernels: EngineKernels } {
     const { nodes, profile, tuning } = this.#input;
     const rngSeed = (this.#input.seed + index + seed * nodes) >>> 0;
@@ -216,8 +215,7 @@ export class Shard {
       this.#tally.restarted(index);
       const node = this.#byIndex[index];
       if (!node) continue;
-      const { codec, stateCodec, sync, names, profiles } = node.kernels;
-      const made = this.#makeEngine(index, 1 + seed, { codec, stateCodec, sync, names, profiles });
+      const made = this.#makeEngine(index, 1 + seed, node.kernels);
       Object.assign(node, made, {
         isUp: true,
         failed: new FailedMembers(),

@@ -62,7 +62,7 @@ class SimulatedFleet implements Stage {
   }
 
   async run(): Promise<LoadTestReport> {
-    const { scenario, durationMs, settleMs, start, profile } = this.#options;
+    const { scenario, durationMs, settleMs, start, profile, seed } = this.#options;
     const began = process.cpuUsage();
     this.#simulation.addNodes(this.nodes);
     if (!scenario.startsAlone) {
@@ -86,6 +86,9 @@ class SimulatedFleet implements Stage {
       scenario: scenario.name,
       packets: 'simulated',
       start: scenario.startsAlone ? 'join' : start,
+      seed,
+      durationMs,
+      live: this.#casualties.live,
       joinMs: this.#joinMs,
       killed: this.#casualties.killed,
       verdictsExpected: this.#casualties.expected,

@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { addressOf, indexOf, ipOf } from '../../src/loadtest/addresses.ts';
 import { htmlReport } from '../../src/loadtest/html.ts';
-import type { LoadTestReport } from '../../src/loadtest/report.ts';
+import { type LoadTestReport, problemOf } from '../../src/loadtest/report.ts';
 import { checkMemory, type LoadTestOptions, runLoadTest, scenarioOf } from '../../src/loadtest/run.ts';
-import { SCENARIOS } from '../../src/loadtest/scenarios.ts';
+import { SCENARIOS, type Scenario } from '../../src/loadtest/scenarios.ts';
 import { simulateLoadTest } from '../../src/loadtest/simulated.ts';
 import { nativeUdp } from '../../src/transport/native.ts';
 
@@ -54,14 +54,14 @@ describe('a load test', () => {
       backend: 'js',
     });
     expect(report.joinMs).toBeGreaterThan(0);
-    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([24, 24, 24]);
+    expect(report).toMatchObject({ live: 24, seen: { min: 24, max: 24 }, areAllAgreed: true });
     expect([report.verdictsExpected, report.accused]).toEqual([0, 0]);
   });
 
   it('measures a join storm that it starts itself', LIMIT, async () => {
     const report = await test({ nodes: 24, scenario: scenarioOf('join-storm'), durationMs: 500 });
     expect(report).toMatchObject({ start: 'join', killed: 0, accused: 0 });
-    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([24, 24, 24]);
+    expect(report).toMatchObject({ live: 24, seen: { min: 24, max: 24 }, areAllAgreed: true });
     expect(report.joinMs).toBeLessThan(report.measuredMs);
   });
 
@@ -73,7 +73,7 @@ describe('a load test', () => {
       rejoinIntervalMs: 1000,
     });
     expect(Math.min(...report.trace.map(([, least]) => least))).toBe(10);
-    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([20, 20, 20]);
+    expect(report).toMatchObject({ live: 20, areAllAgreed: true });
   });
 
   it('says what does not exist, and what does not fit, before it starts', () => {
@@ -104,12 +104,30 @@ describe('a simulated load test', () => {
     });
     expect(a.every?.p50).toBeGreaterThan(100);
     expect([a.every, a.perNode, a.trace]).toEqual([b.every, b.perNode, b.trace]);
+    const html = htmlReport(a, '');
+    expect(html).toContain('<p class="note">simulated, seed 1,');
+    // It says nothing about a machine, and complains of nothing.
+    expect(html).not.toMatch(/event loops|class="bad"/);
+  });
+
+  it('says what is missing, and who disagrees', async () => {
+    const scenario: Scenario = {
+      name: 'cut short',
+      what: 'some are killed, and nobody waits for the verdicts',
+      run: async (stage) => stage.kill(stage.pick(4)),
+    };
+    const report = await simulate({ scenario });
+    expect(report).toMatchObject({ live: 36, seen: { min: 40, max: 40 }, areAllAgreed: false });
+    expect(problemOf(report)).toBe('144 verdicts are missing');
+    const html = htmlReport(report, '');
+    expect(html).toContain('<p class="bad">144 verdicts are missing.</p>');
+    expect(html).toContain('<td>36; 40</td>');
   });
 
   it.each(SCENARIOS.map(({ name }) => name))('plays %s to its end', async (name) => {
     const report = await simulate({ scenario: scenarioOf(name), durationMs: 3000, rejoinIntervalMs: 1000 });
     const live = 40 - (/^kill|flip|some$/.test(name) ? report.killed : 0);
-    expect(report.trace.at(-1)?.slice(1, 4)).toEqual([live, live, live]);
+    expect(report).toMatchObject({ live, areAllAgreed: true });
     if (name !== 'partition') expect(report.accused).toBe(0);
     expect(report.verdicts).toBeGreaterThanOrEqual(report.verdictsExpected);
     expect(report.perNode.packets.mean).toBeGreaterThan(1);
