@@ -224,7 +224,6 @@ class SimulatedFleet implements Stage {
       ...this.#tally.counts,
       view: viewSizes(up),
       packetsSent: this.#simulation.packetsSent,
-      bytesSent: this.#simulation.bytesSent,
       kernelDrops: 0,
       sendDrops: 0,
       perNode: { packets, bytes },

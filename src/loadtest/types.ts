@@ -67,7 +67,6 @@ export interface Sample {
   readonly suspicions: number;
   readonly refutations: number;
   readonly packetsSent: number;
-  readonly bytesSent: number;
   /** By the system because a buffer was full, and because it would not take them. */
   readonly kernelDrops: number;
   readonly sendDrops: number;
