@@ -8,6 +8,7 @@ import { encodeRumor, parseRumor, RUMOR_ID_BYTES, RUMOR_ORIGIN_BYTES_MAX, rumorP
 import type { Context } from './context.ts';
 import { largestNews, type Outbox, SEND } from './outbox.ts';
 import { SeenSet } from './seen-set.ts';
+import { Shedding } from './shedding.ts';
 import { COUNTED_MS, type Slices, URGENCY } from './slices.ts';
 import { countReject } from './stats.ts';
 import { TIMER } from './timers.ts';
@@ -24,6 +25,8 @@ const NEWS_BYTES_MAX = 2048;
 const UNTOLD_TICKS = 16;
 /** So many times as often gossip ticks while those who should tell urgent news may be dead. */
 const HURRY = 4;
+/** Ticks without repair of what all were told, in a row while timers are late, at most. */
+const SHED_TICKS_MAX = 20;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -54,12 +57,14 @@ export class Dissemination {
   #crowdedUntilMs = Number.NEGATIVE_INFINITY;
   /** Until then there may be news that depends on gossip. */
   #untoldUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #shedding: Shedding;
 
   /** `onFinished` hears of broadcasts with a token that were sent often enough, replaced or evicted. */
   constructor(context: Context, overheadBytes: () => number, onFinished: (token: number) => void) {
     this.#context = context;
     this.#overheadBytes = overheadBytes;
     this.#onFinished = onFinished;
+    this.#shedding = new Shedding(context, SHED_TICKS_MAX);
     this.#seen = new SeenSet(context.config.seenRumorsMax);
   }
 
@@ -80,9 +85,14 @@ export class Dissemination {
     timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
   }
 
-  /** Gives news to a few random members. Where there is none the ticks stop until there is some: most members have none most of the time. */
-  gossipTick(nowMs: number): void {
+  /** Gives news to a few random members, so much too late. Where there is none the ticks stop until there is some: most members have none most of the time. */
+  gossipTick(nowMs: number, lateMs: number): void {
     const { config, kernels, roster, timers } = this.#context;
+    if (this.isRepair(nowMs) && this.#shedding.sheds(lateMs)) {
+      this.#tickMs = nowMs + config.gossipIntervalMs;
+      timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
+      return;
+    }
     const isHurried = this.#slices?.isHeadless(nowMs) === true;
     if (isHurried && !this.#wasHurried) this.#repeatDeaths(nowMs);
     this.#wasHurried = isHurried;
@@ -93,12 +103,17 @@ export class Dissemination {
     // Half of the members may be dead: what is sent to them is lost.
     const mask = isHurried ? PICK.alive | PICK.suspect : PICK.alive | PICK.suspect | PICK.dead;
     // News that all were told needs no more than a little repair.
-    const nodes = nowMs < this.#untoldUntilMs ? config.gossipNodes : 1;
+    const nodes = this.isRepair(nowMs) ? 1 : config.gossipNodes;
     const picked = kernels.table.sample(nowMs, nodes, mask, config.gossipToTheDeadMs, -1);
     for (let i = 0; i < picked; i++) {
       const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
       if (roster.hasAddress(slot)) this.#outbox?.gossip(roster.address(slot), this.sendFlags(slot));
     }
+  }
+
+  /** All that waits was told to everybody by leaders: it is gossiped for those whom that did not reach. */
+  isRepair(nowMs: number): boolean {
+    return nowMs >= this.#untoldUntilMs;
   }
 
   /** True when we are one of those who are told of a suspicion before all others, to tell the accused. */

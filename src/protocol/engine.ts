@@ -476,13 +476,13 @@ export class GossipEngine {
     switch (timer.kind) {
       case TIMER.probeTick:
         if (this.config.phiThreshold > 0) this.#phi.tick(nowMs, nowMs - timer.dueMs);
-        else this.#prober.tick(nowMs);
+        else this.#prober.tick(nowMs, nowMs - timer.dueMs);
         break;
       case TIMER.gossipTick:
-        this.#news.gossipTick(nowMs);
+        this.#news.gossipTick(nowMs, nowMs - timer.dueMs);
         break;
       case TIMER.ringTick:
-        this.#ring.tick(nowMs);
+        this.#ring.tick(nowMs, nowMs - timer.dueMs);
         this.#slices.prepare();
         break;
       case TIMER.ringWatch:

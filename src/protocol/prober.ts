@@ -9,6 +9,7 @@ import { scaledProbeIntervalMs } from './math.ts';
 import type { Membership } from './membership.ts';
 import { type Outbox, SEND } from './outbox.ts';
 import type { Sequences, Waiting } from './sequences.ts';
+import { Shedding } from './shedding.ts';
 import { TIMER, type Timer } from './timers.ts';
 
 /** Peers from these protocol versions on answer a stream ping, and say nack (protocol §16). */
@@ -37,6 +38,8 @@ export type StreamPing = (
 
 /** Who has heard anything for so many probe intervals does not hear well, but hears. */
 const DOUBT_INTERVALS = 5;
+/** Periods without a probe in a row while timers are late, at most: on the ring members go on being watched. */
+const SHED_PERIODS_MAX = 5;
 
 /** One probe of one member (protocol §11.2). */
 class Probe implements Waiting {
@@ -106,6 +109,7 @@ export class Prober {
   /** When we looked last and packets had come since the look before, and how many had come by then. */
   #heardMs = Number.NEGATIVE_INFINITY;
   #packetsThen = 0;
+  readonly #shedding: Shedding;
 
   constructor(
     context: Context,
@@ -121,6 +125,7 @@ export class Prober {
     this.#outbox = outbox;
     this.#sequences = sequences;
     this.#streamPing = streamPing;
+    this.#shedding = new Shedding(context, SHED_PERIODS_MAX);
   }
 
   get inFlight(): number {
@@ -134,11 +139,12 @@ export class Prober {
     timers.schedule(nowMs + 1 + prng.below(config.probeIntervalMs), TIMER.probeTick, 0);
   }
 
-  /** A protocol period begins. */
-  tick(nowMs: number): void {
+  /** A protocol period begins, so much too late. */
+  tick(nowMs: number, lateMs: number): void {
     const { awareness, config, roster, timers } = this.#context;
     timers.schedule(nowMs + scaledProbeIntervalMs(config.probeIntervalMs, awareness.score), TIMER.probeTick, 0);
     this.#listen(nowMs);
+    if (this.#shedding.sheds(lateMs)) return;
     if (!roster.hasTargets) {
       // Nobody to probe; the walk goes on all the same, because reaping happens at its end.
       this.#membership.nextProbe(nowMs);

@@ -11,6 +11,7 @@ import { PING_BYTES_MAX } from './prober.ts';
 import { ringDistance, ringPosition } from './ring.ts';
 import { RoundTrips } from './round-trips.ts';
 import type { Sequences, Waiting } from './sequences.ts';
+import { Shedding } from './shedding.ts';
 import { TIMER, type Timer } from './timers.ts';
 
 /** After the first timeout, so many more until the verdict: an indirect ping takes two round trips. */
@@ -24,6 +25,8 @@ const LOST_SHARE = 0.8;
 export const BEAT = 0;
 /** So many others must have said that they hear nothing of a member either, for a suspicion that only the suspect is told of. */
 const WITNESSES = 2;
+/** Beats without the repair of what all were told, in a row while timers are late, at most. */
+const SHED_BEATS_MAX = 20;
 
 class RingProbe implements Waiting {
   readonly prober: RingProber;
@@ -90,6 +93,7 @@ export class RingProber {
   readonly #trips = new RoundTrips();
   readonly #probes = new Map<number, RingProbe>();
   readonly #position: number;
+  readonly #shedding: Shedding;
   /** Whom we watch, and who watches us. */
   readonly #successor: Neighbour = noNeighbour();
   readonly #predecessor: Neighbour = noNeighbour();
@@ -113,6 +117,7 @@ export class RingProber {
     this.#news = news;
     this.#outbox = outbox;
     this.#sequences = sequences;
+    this.#shedding = new Shedding(context, SHED_BEATS_MAX);
     this.#position = ringPosition(context.self.name);
   }
 
@@ -128,8 +133,8 @@ export class RingProber {
     timers.schedule(nowMs + 1 + prng.below(config.ringIntervalMs), TIMER.ringWatch, 0);
   }
 
-  /** Time for a beat. */
-  tick(nowMs: number): void {
+  /** Time for a beat, so much too late. */
+  tick(nowMs: number, lateMs: number): void {
     const { config, stats, timers } = this.#context;
     timers.schedule(nowMs + config.ringIntervalMs, TIMER.ringTick, 0);
     this.#walked = 0;
@@ -137,11 +142,13 @@ export class RingProber {
     const { slot } = this.#predecessor;
     if (slot < 0) return;
     stats.ringBeatsSent++;
-    this.#sendBeat(slot);
+    // One without news is the same as the one before, which whoever gets it knows without decoding it.
+    const isBare = this.#news.isRepair(nowMs) && this.#shedding.sheds(lateMs);
+    this.#sendBeat(slot, isBare ? SEND.extended : SEND.piggyback | SEND.extended);
   }
 
   /** Most beats say what the one before said: encoding costs more than all the rest of it. */
-  #sendBeat(slot: number): void {
+  #sendBeat(slot: number, flags: number): void {
     const { roster, self } = this.#context;
     let beat = this.#beatOut;
     if (beat?.slot !== slot || beat.nameId !== roster.nameId(slot) || beat.ext !== self.ext) {
@@ -151,7 +158,7 @@ export class RingProber {
       beat = { bytes, slot, nameId: roster.nameId(slot), ext: self.ext, to: roster.address(slot) };
       this.#beatOut = beat;
     }
-    this.#outbox.commitKept(beat.bytes, beat.to, SEND.piggyback | SEND.extended);
+    this.#outbox.commitKept(beat.bytes, beat.to, flags);
   }
 
   /** Looks whether the successor was heard. */

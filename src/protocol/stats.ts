@@ -30,6 +30,8 @@ export interface EngineStats {
   probesMoot: number;
   /** Probes without an answer that were taken for a fault of our own (protocol §24.2). */
   probesDoubted: number;
+  /** Periodic work that gave way because timers were late. */
+  ticksShed: number;
   /** Verdicts put off once because a timer came late: this process had slept (protocol §12.3). */
   verdictsDeferred: number;
   nacksReceived: number;
@@ -122,6 +124,7 @@ export function createStats(): EngineStats {
     probesFailed: 0,
     probesMoot: 0,
     probesDoubted: 0,
+    ticksShed: 0,
     verdictsDeferred: 0,
     nacksReceived: 0,
     nacksSent: 0,
