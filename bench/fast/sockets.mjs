@@ -223,13 +223,13 @@ const joined = ({ joinMs, seen }) => (joinMs === undefined ? `not in 10 min: ${n
 async function joins() {
   const rows = [];
   for (const nodes of sizes) {
-    const args = ['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'];
-    const real = await loadTest(args);
-    const simulated = await loadTest([...args, '--simulate']);
-    const rowsEach = nodes * nodes;
-    rows.push([number(nodes), joined(real), joined(simulated), real.joinMs === undefined ? '' : number((1000 * real.joinMs * real.cpu) / rowsEach, 1), `${number(100 * real.cpu)} %`]);
+    for (const where of values.where.split(',')) {
+      const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1', ...(where === 'simulated' ? ['--simulate'] : [])]);
+      const us = (1000 * (report.joinMs ?? report.measuredMs) * report.cpu) / nodes / report.seen.mean;
+      rows.push([number(nodes), where, joined(report), ...(where === 'sockets' ? [number(us, 1), `${number(100 * report.cpu)} %`] : ['', ''])]);
+    }
   }
-  return table(['nodes through one seed', 'all saw all', 'simulated', 'us of processor per member that one learned of', 'of one processor'], rows);
+  return table(['nodes through one seed', 'where', 'all saw all', 'us of processor per member that one learned of', 'of one processor'], rows);
 }
 
 /** What joining costs at the least, however it is told. */
@@ -262,6 +262,8 @@ const PARTS = {
 
 /** Parts that run at the sizes of --nodes. */
 const SIZED = ['sizes', 'rest', 'scale', 'steady', 'joins'];
+/** Parts that run where --where says. */
+const LOCATED = ['scale', 'joins'];
 
 const parts = values.part.split(',');
 for (const part of parts) {
@@ -277,7 +279,7 @@ for (const where of values.where.split(',')) {
 const results = [];
 for (const part of parts) {
   const [measure, files] = PARTS[part];
-  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''}${part === 'scale' ? ` --where ${values.where}` : ''} --write`;
+  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''}${LOCATED.includes(part) ? ` --where ${values.where}` : ''} --write`;
   const lines = [...(await measure()), '', methodLine(command)];
   console.log(lines.join('\n'));
   results.push({ part, files, lines });
