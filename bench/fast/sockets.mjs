@@ -1,6 +1,6 @@
 // The load test on real sockets, beside the simulator and beside memberlist: the tables of docs/loadtest.md and README.md.
 //
-//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,scale,steady,others,joins,least,picture] [--nodes 1000,5000,10000] [--where sockets,simulated] [--write]     needs dist/ (make build)
+//   node bench/fast/sockets.mjs [--part sizes,rest,scenarios,scale,steady,others,joins,least,picture] [--nodes 1000,5000,10000] [--where sockets,simulated] [--scenario kill-50%,flip-flop,loss-80%-some,paused] [--write]     needs dist/ (make build)
 //
 // Each line is a process of its own: `hearsay loadtest`, or bench/drivers/memberlist-pool. --write puts the tables of the parts that ran between their markers, and the picture into docs/diagrams/. All parts take some two hours, most of it `steady` (ten minutes a line) and `scale`.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -12,11 +12,15 @@ import { commit, methodLine, writeBetween } from '../../scripts/markers.mjs';
 import { mergeFloorUs } from './merge-floor.mjs';
 import { TARGET } from './target.mjs';
 
+/** The hard ones, which `scale` plays at every size. */
+const SCALE_SCENARIOS = 'kill-50%,flip-flop,loss-80%-some,paused';
+
 const { values } = parseArgs({
   options: {
     part: { type: 'string', default: 'sizes,rest,scenarios,scale,steady,others,joins,least,picture' },
     nodes: { type: 'string', default: '1000,5000,10000' },
     where: { type: 'string', default: 'sockets,simulated' },
+    scenario: { type: 'string', default: SCALE_SCENARIOS },
     write: { type: 'boolean', default: false },
   },
 });
@@ -139,7 +143,7 @@ async function byScenario() {
 async function byScale() {
   const rows = [];
   for (const nodes of sizes) {
-    for (const name of ['kill-50%', 'flip-flop', 'loss-80%-some', 'paused']) {
+    for (const name of values.scenario.split(',')) {
       for (const where of values.where.split(',')) {
         const report = await loadTest(['--nodes', `${nodes}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? []), ...(where === 'simulated' ? ['--simulate'] : [])]);
         const isKill = name.startsWith('kill');
@@ -279,7 +283,7 @@ for (const where of values.where.split(',')) {
 const results = [];
 for (const part of parts) {
   const [measure, files] = PARTS[part];
-  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''}${LOCATED.includes(part) ? ` --where ${values.where}` : ''} --write`;
+  const command = `node bench/fast/sockets.mjs --part ${part}${SIZED.includes(part) ? ` --nodes ${values.nodes}` : ''}${LOCATED.includes(part) ? ` --where ${values.where}` : ''}${part === 'scale' && values.scenario !== SCALE_SCENARIOS ? ` --scenario ${values.scenario}` : ''} --write`;
   const lines = [...(await measure()), '', methodLine(command)];
   console.log(lines.join('\n'));
   results.push({ part, files, lines });

@@ -27,6 +27,8 @@ const UNTOLD_TICKS = 16;
 const HURRY = 4;
 /** Ticks without repair of what all were told, in a row while timers are late, at most. */
 const SHED_TICKS_MAX = 20;
+/** A refutation is gossiped for so many suspicions of the fast profile, whatever else there is to do: it has to be there before the longest of them ends. */
+const DEFENDED_SUSPICIONS = 4;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -57,6 +59,8 @@ export class Dissemination {
   #crowdedUntilMs = Number.NEGATIVE_INFINITY;
   /** Until then there may be news that depends on gossip. */
   #untoldUntilMs = Number.NEGATIVE_INFINITY;
+  /** Until then there may be refutations that others wait for. */
+  #defendedUntilMs = Number.NEGATIVE_INFINITY;
   readonly #shedding: Shedding;
 
   /** `onFinished` hears of broadcasts with a token that were sent often enough, replaced or evicted. */
@@ -88,7 +92,7 @@ export class Dissemination {
   /** Gives news to a few random members, so much too late. Where there is none the ticks stop until there is some: most members have none most of the time. */
   gossipTick(nowMs: number, lateMs: number): void {
     const { config, kernels, roster, timers } = this.#context;
-    if (this.isRepair(nowMs) && this.#shedding.sheds(lateMs)) {
+    if (this.canWait(nowMs) && this.#shedding.sheds(lateMs)) {
       this.#tickMs = nowMs + config.gossipIntervalMs;
       timers.schedule(this.#tickMs, TIMER.gossipTick, 0);
       return;
@@ -103,7 +107,7 @@ export class Dissemination {
     // Half of the members may be dead: what is sent to them is lost.
     const mask = isHurried ? PICK.alive | PICK.suspect : PICK.alive | PICK.suspect | PICK.dead;
     // News that all were told needs no more than a little repair.
-    const nodes = this.isRepair(nowMs) ? 1 : config.gossipNodes;
+    const nodes = this.#isRepair(nowMs) ? 1 : config.gossipNodes;
     const picked = kernels.table.sample(nowMs, nodes, mask, config.gossipToTheDeadMs, -1);
     for (let i = 0; i < picked; i++) {
       const slot = kernels.table.u32[(kernels.table.picksOffset >>> 2) + i] as number;
@@ -112,8 +116,13 @@ export class Dissemination {
   }
 
   /** All that waits was told to everybody by leaders: it is gossiped for those whom that did not reach. */
-  isRepair(nowMs: number): boolean {
+  #isRepair(nowMs: number): boolean {
     return nowMs >= this.#untoldUntilMs;
+  }
+
+  /** What waits are deaths that leaders told: who missed one can learn of it later. Who misses a refutation declares somebody dead. */
+  canWait(nowMs: number): boolean {
+    return this.#isRepair(nowMs) && nowMs >= this.#defendedUntilMs;
   }
 
   /** True when we are one of those who are told of a suspicion before all others, to tell the accused. */
@@ -181,6 +190,7 @@ export class Dissemination {
       this.#exchangeAfterCrowd(timers.nowMs);
       return;
     }
+    this.#defend();
     const at = codec.recordsOffset + record * RECORD.stride;
     const vsnLength = Math.min(VSN_BYTES, codec.u8[at + RECORD.vsnLength] as number);
     const port = (codec.u8[at + RECORD.port] as number) | ((codec.u8[at + RECORD.port + 1] as number) << 8);
@@ -200,10 +210,17 @@ export class Dissemination {
   /** Says that we are alive, at our present incarnation. */
   announceSelf(token: number): void {
     const { kernels, roster } = this.#context;
+    this.#defend();
     const slot = roster.selfSlot;
     const at = this.#open();
     const end = this.encodeOwnAlive(kernels.queue.u8, at, roster.incarnation(slot));
     this.#close(end, roster.nameId(slot), LANE.membership, token, 0);
+  }
+
+  /** An alive message may refute something. */
+  #defend(): void {
+    const { config, timers } = this.#context;
+    this.#defendedUntilMs = timers.nowMs + DEFENDED_SUSPICIONS * config.fastSuspicionMs;
   }
 
   /** Our alive message at an incarnation. */

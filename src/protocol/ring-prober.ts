@@ -143,7 +143,7 @@ export class RingProber {
     if (slot < 0) return;
     stats.ringBeatsSent++;
     // One without news is the same as the one before, which whoever gets it knows without decoding it.
-    const isBare = this.#news.isRepair(nowMs) && this.#shedding.sheds(lateMs);
+    const isBare = this.#news.canWait(nowMs) && this.#shedding.sheds(lateMs);
     this.#sendBeat(slot, isBare ? SEND.extended : SEND.piggyback | SEND.extended);
   }
 
