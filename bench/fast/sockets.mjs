@@ -26,6 +26,7 @@ const { values } = parseArgs({
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sizes = values.nodes.split(',').map(Number);
+const places = values.where.split(',');
 /** Sockets and simulator agree when their medians and longest are within this, and their verdicts on live nodes are equal. */
 const TOLERANCE = { ratio: 0.25, ms: 250 };
 const SCENARIO_NODES = 1000;
@@ -36,8 +37,9 @@ const STEADY_SECONDS = 600;
 /** Small enough that two processors are not what is measured, of either. */
 const OTHERS_NODES = [100, 200];
 
-/** Runs a load test; its report. */
-function loadTest(args) {
+/** Runs a load test on sockets or simulated; its report. */
+function loadTest(options, where = 'sockets') {
+  const args = where === 'simulated' ? [...options, '--simulate'] : options;
   return new Promise((resolve, reject) => {
     const began = performance.now();
     const child = spawn(process.execPath, ['dist/cli/main.js', 'loadtest', ...args, '--json', '-'], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -68,7 +70,7 @@ async function bySize() {
   const rows = [];
   for (const nodes of sizes) {
     for (const kind of ['sockets', 'simulated']) {
-      const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'kill-1%', ...(kind === 'simulated' ? ['--simulate'] : [])]);
+      const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'kill-1%'], kind);
       rows.push([
         `${number(nodes)}, ${kind}`,
         ...latencies(report),
@@ -113,7 +115,7 @@ async function byScenario() {
   for (const name of names) {
     const args = ['--nodes', `${SCENARIO_NODES}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? [])];
     const real = await loadTest(args);
-    const simulated = await loadTest([...args, '--simulate']);
+    const simulated = await loadTest(args, 'simulated');
     // What is measured to the first verdict of a scenario that kills: else how long it took, and whom it wronged.
     const pairs =
       name === 'join-storm'
@@ -144,8 +146,8 @@ async function byScale() {
   const rows = [];
   for (const nodes of sizes) {
     for (const name of values.scenario.split(',')) {
-      for (const where of values.where.split(',')) {
-        const report = await loadTest(['--nodes', `${nodes}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? []), ...(where === 'simulated' ? ['--simulate'] : [])]);
+      for (const where of places) {
+        const report = await loadTest(['--nodes', `${nodes}`, '--scenario', name, ...(SCENARIO_ARGS[name] ?? [])], where);
         const isKill = name.startsWith('kill');
         rows.push([
           `${number(nodes)}, ${name}`,
@@ -227,8 +229,8 @@ const joined = ({ joinMs, seen }) => (joinMs === undefined ? `not in 10 min: ${n
 async function joins() {
   const rows = [];
   for (const nodes of sizes) {
-    for (const where of values.where.split(',')) {
-      const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1', ...(where === 'simulated' ? ['--simulate'] : [])]);
+    for (const where of places) {
+      const report = await loadTest(['--nodes', `${nodes}`, '--scenario', 'join-storm', '--duration', '1'], where);
       const us = (1000 * (report.joinMs ?? report.measuredMs) * report.cpu) / nodes / report.seen.mean;
       rows.push([number(nodes), where, joined(report), ...(where === 'sockets' ? [number(us, 1), `${number(100 * report.cpu)} %`] : ['', ''])]);
     }
@@ -275,7 +277,7 @@ for (const part of parts) {
   console.error(`sockets: --part: expected some of ${Object.keys(PARTS).join(', ')}, got ${part}`);
   process.exit(2);
 }
-for (const where of values.where.split(',')) {
+for (const where of places) {
   if (where === 'sockets' || where === 'simulated') continue;
   console.error(`sockets: --where: expected sockets, simulated or both with a comma, got ${where}`);
   process.exit(2);

@@ -473,16 +473,17 @@ export class GossipEngine {
   }
 
   #fire(nowMs: number, timer: Timer): void {
+    const lateMs = nowMs - timer.dueMs;
     switch (timer.kind) {
       case TIMER.probeTick:
-        if (this.config.phiThreshold > 0) this.#phi.tick(nowMs, nowMs - timer.dueMs);
-        else this.#prober.tick(nowMs, nowMs - timer.dueMs);
+        if (this.config.phiThreshold > 0) this.#phi.tick(nowMs, lateMs);
+        else this.#prober.tick(nowMs, lateMs);
         break;
       case TIMER.gossipTick:
-        this.#news.gossipTick(nowMs, nowMs - timer.dueMs);
+        this.#news.gossipTick(nowMs, lateMs);
         break;
       case TIMER.ringTick:
-        this.#ring.tick(nowMs, nowMs - timer.dueMs);
+        this.#ring.tick(nowMs, lateMs);
         this.#slices.prepare();
         break;
       case TIMER.ringWatch:
@@ -522,13 +523,7 @@ export class GossipEngine {
         this.#responder.relayEnded(timer.subject);
         break;
       case TIMER.suspicion:
-        this.#membership.suspicionEnded(
-          nowMs,
-          timer.subject,
-          timer.token,
-          nowMs - timer.dueMs,
-          this.config.probeTimeoutMs,
-        );
+        this.#membership.suspicionEnded(nowMs, timer.subject, timer.token, lateMs, this.config.probeTimeoutMs);
         break;
       case TIMER.pingEnd:
         this.#commands.pingEnded(nowMs, timer.subject);

@@ -211,8 +211,8 @@ export class Membership {
     const isRevival = kind === CHANGE_KIND.alive && u8[at + CHANGE.prevStatus] !== STATUS.alive;
     // A refutation of what we never heard of counts too: whoever lacks the new incarnation still believes a verdict that is on its way.
     const flags = u8[at + CHANGE.flags] as number;
-    const isOther = (flags & (CHANGE_FLAG.metaChanged | CHANGE_FLAG.self)) === 0;
-    const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && isOther;
+    const isUpdate = (flags & (CHANGE_FLAG.metaChanged | CHANGE_FLAG.self)) !== 0;
+    const isNewer = codec !== undefined && kind === CHANGE_KIND.alive && !isUpdate;
     const isUrgent = isAccusation || isRevival || isNewer || kind === CHANGE_KIND.refute;
     if (!isUrgent || !areBothFast(this.#context, slot)) return URGENCY.none;
     if (isRevival && isGone(u8[at + CHANGE.prevStatus] as number)) return JOIN_URGENCY[this.#source] as number;

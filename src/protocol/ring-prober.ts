@@ -128,7 +128,7 @@ export class RingProber {
 
   start(nowMs: number): void {
     const { config, prng, self, timers } = this.#context;
-    if ((self.ext & EXT.fast) === 0) return;
+    if (!self.isFast) return;
     timers.schedule(nowMs + 1 + prng.below(config.ringIntervalMs), TIMER.ringTick, 0);
     timers.schedule(nowMs + 1 + prng.below(config.ringIntervalMs), TIMER.ringWatch, 0);
   }
@@ -245,7 +245,7 @@ export class RingProber {
 
   #walkOn(nowMs: number): void {
     const { self, timers } = this.#context;
-    if ((self.ext & EXT.fast) !== 0 && this.#walked < WALK_MAX && this.#walkToken === 0)
+    if (self.isFast && this.#walked < WALK_MAX && this.#walkToken === 0)
       this.#walkToken = timers.schedule(nowMs, TIMER.ringWalk, 0);
   }
 

@@ -36,6 +36,11 @@ export class Self {
     return (this.ext & EXT.stalled) !== 0;
   }
 
+  /** Runs the fast profile (protocol §24). */
+  get isFast(): boolean {
+    return (this.ext & EXT.fast) !== 0;
+  }
+
   /** Has opened a replicated map. */
   get replicates(): boolean {
     return (this.ext & EXT.state) !== 0;

@@ -1,4 +1,3 @@
-import { EXT } from '../kernels/contract.ts';
 import type { Context } from './context.ts';
 
 /** A timer that fires so late says that the processor has more to do than it can, ms. Where it has not, timers are a few ms late. */
@@ -22,7 +21,7 @@ export class Shedding {
   /** True when this tick, which was due so long ago, is to do nothing. Never in the other profiles, which behave as memberlist. */
   sheds(lateMs: number): boolean {
     const { self, stats } = this.#context;
-    if (lateMs <= LATE_MS || this.#shed >= this.#ticksMax || (self.ext & EXT.fast) === 0) {
+    if (lateMs <= LATE_MS || this.#shed >= this.#ticksMax || !self.isFast) {
       this.#shed = 0;
       return false;
     }

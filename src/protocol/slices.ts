@@ -128,7 +128,7 @@ export class Slices {
    */
   tell(nowMs: number, urgency: number, bytes: Uint8Array, start: number, end: number): number {
     const { config, roster, self, timers } = this.#context;
-    if (!config.urgentNews || (self.ext & EXT.fast) === 0) return 0;
+    if (!config.urgentNews || !self.isFast) return 0;
     const isOwn = urgency === URGENCY.own || urgency === URGENCY.joinOwn;
     const isLeader = this.isLeader();
     let isTold = true;
@@ -152,7 +152,7 @@ export class Slices {
   /** We heard that somebody joined. True when so many do that it is left to the leaders and to exchanges of states to tell of it. */
   isLeftToLeaders(nowMs: number): boolean {
     const { roster, self } = this.#context;
-    if ((self.ext & EXT.fast) === 0 || !this.isCrowded(nowMs) || this.isLeader()) return false;
+    if (!self.isFast || !this.isCrowded(nowMs) || this.isLeader()) return false;
     this.#joins.note(nowMs);
     return this.#strangers * FEW_SHARE <= roster.count;
   }

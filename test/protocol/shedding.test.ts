@@ -1,18 +1,17 @@
 // Work that can wait gives way while timers are late (protocol §24.6).
 import { describe, expect, it } from 'vitest';
-import { EXT } from '../../src/kernels/contract.ts';
 import type { Context } from '../../src/protocol/context.ts';
 import { Shedding } from '../../src/protocol/shedding.ts';
 import { Simulation } from '../../src/sim/index.ts';
 
-function shedding(ext: number): { readonly shedding: Shedding; readonly stats: { ticksShed: number } } {
+function shedding(isFast: boolean): { readonly shedding: Shedding; readonly stats: { ticksShed: number } } {
   const stats = { ticksShed: 0 };
-  return { shedding: new Shedding({ self: { ext }, stats } as unknown as Context, 3), stats };
+  return { shedding: new Shedding({ self: { isFast }, stats } as unknown as Context, 3), stats };
 }
 
 describe('load shedding', () => {
   it('begins where a timer is more than 50 ms late, and does a tick after so many that it shed', () => {
-    const { shedding: some, stats } = shedding(EXT.fast);
+    const { shedding: some, stats } = shedding(true);
     expect([0, 50, 51, 60, 200, 70, 51, 50, 300].map((lateMs) => some.sheds(lateMs))).toEqual([
       false,
       false,
@@ -28,7 +27,7 @@ describe('load shedding', () => {
   });
 
   it('is of the fast profile alone', () => {
-    const { shedding: some, stats } = shedding(0);
+    const { shedding: some, stats } = shedding(false);
     expect(some.sheds(10_000)).toBe(false);
     expect(stats.ticksShed).toBe(0);
   });
